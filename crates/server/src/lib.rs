@@ -1,1 +1,18 @@
+//! jumpbag-server: a live response library, wire-compatible with Microsoft Defender for Endpoint.
 
+pub mod access;
+pub mod app;
+pub mod auth;
+pub mod blobs;
+pub mod catalog;
+pub mod command;
+pub mod config;
+pub mod error;
+pub mod files;
+pub mod hex;
+pub mod http;
+pub mod library;
+pub mod limit;
+pub mod metrics;
+pub mod multipart;
+pub mod odata;

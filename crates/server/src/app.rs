@@ -1,0 +1,103 @@
+//! App: the one struct that holds everything a request may need.
+
+use std::sync::Arc;
+
+use jumpbag_wire::time::Timestamp;
+
+use crate::access::Access;
+use crate::blobs::BlobStore;
+use crate::catalog::Catalog;
+use crate::config::Settings;
+use crate::http::listing;
+use crate::library::name::Strictness;
+use crate::library::{Library, Rules};
+use crate::limit::Limiter;
+use crate::metrics::Metrics;
+
+pub struct App {
+    pub settings: Settings,
+    /// The id of the tenant served here.
+    pub tenant: String,
+    pub catalog: Arc<Catalog>,
+    pub blobs: BlobStore,
+    pub library: Library,
+    pub access: Access,
+    pub limiter: Limiter,
+    pub metrics: Metrics,
+    pub listings: listing::Cache,
+}
+
+/// The database and the blob store that the settings name, made ready.
+pub struct Stores {
+    pub catalog: Arc<Catalog>,
+    pub blobs: BlobStore,
+}
+
+impl Stores {
+    /// # Errors
+    /// Which of them cannot be used, and why.
+    pub async fn open(settings: &Settings) -> Result<Stores, crate::error::Error> {
+        let folder = &settings.data_dir;
+        crate::files::create_private_dir(folder).map_err(|e| {
+            crate::error::Error::Internal(format!("cannot create data folder `{}`: {e}", folder.display()))
+        })?;
+        let catalog = match &settings.database_url {
+            Some(url) => Catalog::open_postgres(url, settings.database_connections).await?,
+            None => Catalog::open_sqlite(&folder.join("catalog.db")).await?,
+        };
+        let blobs = match &settings.blob_url {
+            Some(url) => BlobStore::bucket(url, &settings.blob_options)?,
+            None => BlobStore::folder(&folder.join("blobs"))?,
+        };
+        Ok(Stores { catalog: Arc::new(catalog), blobs })
+    }
+
+    pub fn library(&self, settings: &Settings) -> Library {
+        let rules = Rules {
+            max_file_bytes: settings.max_file_bytes,
+            small_file_bytes: settings.small_file_bytes,
+            names: if settings.strict_names { Strictness::Strict } else { Strictness::Relaxed },
+            upload_memory_bytes: settings.upload_memory_bytes,
+            retention_secs: settings.retention_days * 24 * 3600,
+        };
+        Library::new(Arc::clone(&self.catalog), self.blobs.clone(), rules)
+    }
+}
+
+impl App {
+    pub async fn new(settings: Settings, stores: Stores, now: Timestamp) -> Result<App, crate::error::Error> {
+        let library = stores.library(&settings);
+        let Stores { catalog, blobs } = stores;
+        let access = Access::open(&settings, Arc::clone(&catalog), now).await?;
+        let per = |calls| if settings.rate_limits { calls } else { 0 };
+        let limiter = Limiter::new(
+            per(settings.library_calls_per_minute),
+            per(settings.library_calls_per_hour),
+            &catalog,
+        );
+        Ok(App {
+            tenant: access.tenant().to_owned(),
+            library,
+            access,
+            limiter,
+            metrics: Metrics::new(),
+            listings: listing::Cache::default(),
+            settings,
+            catalog,
+            blobs,
+        })
+    }
+
+    /// One round of housekeeping.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), crate::error::Error> {
+        use crate::library::sweep::STAGED_GRACE_SECS;
+        let swept = self.library.sweep(now).await?;
+        let ownerless = self.library.remove_ownerless(now.plus_secs(-STAGED_GRACE_SECS)).await?;
+        self.access.sweep(now).await?;
+        self.metrics.swept(swept.versions, swept.blobs + ownerless);
+        if swept.versions + swept.blobs + ownerless > 0 {
+            tracing::info!(versions = swept.versions, blobs = swept.blobs + ownerless, "swept");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Issuers elsewhere (Entra ID, Keycloak, any OpenID provider): what a setting says about one, and
+//! what its tokens have to say.
+
+use std::sync::Arc;
+
+use jumpbag_wire::time::Timestamp;
+use serde::Deserialize;
+use url::Url;
+
+use super::audience;
+use super::caller::{Caller, Reading};
+use super::jwks::{KeySet, KeySource, may_fetch};
+use super::jwt::{Claims, Jws};
+use super::verify::AuthError;
+
+/// One issuer, as the settings describe it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerConfig {
+    /// `iss` of its tokens, character for character.
+    pub issuer: String,
+    /// Other values of `iss` that mean the same issuer: Entra ID signs as
+    /// `https://sts.windows.net/{tid}/` and as `https://login.microsoftonline.com/{tid}/v2.0`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// `aud` must be, or contain, one of these; a trailing slash does not matter.
+    pub audiences: Vec<String>,
+    /// Claim with the permissions of an app, a list; a path with dots reaches into objects.
+    /// `roles` unless given.
+    pub roles_claim: Option<String>,
+    /// Claim with the permissions of a user, words or a list. `scp`, else `scope`, unless given.
+    pub scopes_claim: Option<String>,
+    /// Claim with the name people see. `name` unless given.
+    pub name_claim: Option<String>,
+    /// Where the discovery document is, when not below the issuer itself.
+    pub discovery_url: Option<String>,
+    /// The tenant its callers belong to; a `tid` that says otherwise is refused.
+    pub tenant: Option<String>,
+    /// Allows plain http to an issuer on this very machine.
+    #[serde(default)]
+    pub allow_http_loopback: bool,
+}
+
+impl IssuerConfig {
+    /// Everything that is wrong with the setting, in words that name the key.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut check = |key: &str, url: &str| {
+            if !Url::parse(url).is_ok_and(|url| may_fetch(&url, self.allow_http_loopback)) {
+                problems.push(format!(
+                    "`{key}` is `{url}`; it must be an https address (http only on loopback and with `allow_http_loopback`)"
+                ));
+            }
+        };
+        check("issuer", &self.issuer);
+        self.aliases.iter().for_each(|alias| check("aliases", alias));
+        self.discovery_url.iter().for_each(|url| check("discovery_url", url));
+        if self.audiences.iter().all(|audience| audience.trim().is_empty()) {
+            problems.push("`audiences` is empty; name what `aud` of a token for this server is".to_owned());
+        }
+        problems
+    }
+
+    fn discovery(&self) -> String {
+        self.discovery_url.clone().unwrap_or_else(|| {
+            format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))
+        })
+    }
+}
+
+/// A configured issuer and its keys.
+#[derive(Debug)]
+pub struct Issuer {
+    config: IssuerConfig,
+    keys: Arc<KeySource>,
+}
+
+impl Issuer {
+    /// Needs the process-wide rustls provider to be installed. Fetches nothing yet.
+    pub fn new(config: IssuerConfig) -> Result<Issuer, reqwest::Error> {
+        let names = [&config.issuer].into_iter().chain(&config.aliases).cloned().collect();
+        let keys = KeySource::new(config.discovery(), names, config.allow_http_loopback)?;
+        Ok(Issuer { config, keys: Arc::new(keys) })
+    }
+
+    /// Every `iss` this issuer goes by.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        [&self.config.issuer].into_iter().chain(&self.config.aliases).map(String::as_str)
+    }
+
+    /// Whether a verdict given by `generation` of the keys may be repeated without looking again.
+    pub fn stands(&self, generation: u64, now: Timestamp) -> bool {
+        self.keys.held().is_some_and(|set| set.generation == generation && set.is_fresh(now))
+    }
+
+    /// Checks everything but the lifetime of a token whose `iss` is one of `names`. Returns the
+    /// caller and the generation of the keys that vouch for it.
+    pub async fn verify(&self, jws: &Jws<'_>, now: Timestamp) -> Result<(Caller, u64), AuthError> {
+        self.check_audience(&jws.claims)?;
+        self.check_tenant(&jws.claims)?;
+        let kid = jws.header.kid.as_deref();
+        let keys = self.keys.keys(kid, now).await.ok_or(AuthError::IssuerUnavailable)?;
+        check_signature(jws, &keys)?;
+        Ok((Caller::from_claims(&jws.claims, &self.reading())?, keys.generation))
+    }
+
+    fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
+        let given = claims.audiences()?;
+        let ours = |aud: &&str| self.config.audiences.iter().any(|known| audience::same(known, aud));
+        if given.iter().any(ours) { Ok(()) } else { Err(AuthError::Audience) }
+    }
+
+    fn check_tenant(&self, claims: &Claims) -> Result<(), AuthError> {
+        match (&self.config.tenant, claims.get("tid")) {
+            (Some(own), Some(tid)) => match tid.as_str() {
+                Some(tid) if tid.eq_ignore_ascii_case(own) => Ok(()),
+                _ => Err(AuthError::Tenant),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn reading(&self) -> Reading<'_> {
+        let config = &self.config;
+        let mut reading = Reading::plain(&config.issuer, config.tenant.as_deref());
+        if let Some(claim) = &config.roles_claim {
+            reading.roles_claim = claim;
+        }
+        if let Some(claim) = &config.scopes_claim {
+            reading.scopes_claim = Some(claim);
+        }
+        if let Some(claim) = &config.name_claim {
+            reading.name_claim = claim;
+        }
+        reading
+    }
+}
+
+fn check_signature(jws: &Jws<'_>, keys: &KeySet) -> Result<(), AuthError> {
+    let mut candidates = keys.candidates(jws.header.kid.as_deref(), jws.algorithm).peekable();
+    if candidates.peek().is_none() {
+        return Err(AuthError::UnknownKey);
+    }
+    if candidates.any(|key| jws.signed_by(key)) { Ok(()) } else { Err(AuthError::Signature) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config() -> IssuerConfig {
+        IssuerConfig {
+            issuer: "https://idp.example/realm".to_owned(),
+            aliases: vec![],
+            audiences: vec!["api://jumpbag".to_owned()],
+            roles_claim: None,
+            scopes_claim: None,
+            name_claim: None,
+            discovery_url: None,
+            tenant: None,
+            allow_http_loopback: false,
+        }
+    }
+
+    #[test]
+    fn every_problem_of_a_setting_is_named() {
+        assert!(config().problems().is_empty());
+        assert_eq!(config().discovery(), "https://idp.example/realm/.well-known/openid-configuration");
+        let bad = IssuerConfig {
+            issuer: "http://127.0.0.1:1".to_owned(),
+            aliases: vec!["ldap://idp.example".to_owned()],
+            discovery_url: Some("idp.example".to_owned()),
+            audiences: vec![" ".to_owned()],
+            ..config()
+        };
+        let problems = bad.problems();
+        let keys: Vec<_> = problems.iter().map(|text| text.split('`').nth(1).unwrap()).collect();
+        assert_eq!(keys, ["issuer", "aliases", "discovery_url", "audiences"]);
+        assert!(IssuerConfig { issuer: bad.issuer, allow_http_loopback: true, ..config() }.problems().is_empty());
+        let outside = IssuerConfig {
+            issuer: "http://idp.example".to_owned(),
+            allow_http_loopback: true,
+            ..config()
+        };
+        assert_eq!(outside.problems().len(), 1);
+    }
+
+    #[test]
+    fn a_setting_is_read_strictly() {
+        let read = |text: &str| toml::from_str::<IssuerConfig>(text);
+        let good = "issuer = 'https://idp.example/realm'\naudiences = ['api://jumpbag']";
+        assert_eq!(read(good).unwrap(), config());
+        assert!(read(&format!("{good}\naudience = 'x'")).is_err());
+        assert!(read("issuer = 'https://idp.example'").is_err());
+    }
+}

@@ -1,0 +1,112 @@
+//! Copies a whole catalog into an empty one, whichever database either is: the heart of backup and restore.
+
+use super::value::Value;
+use super::{Catalog, CatalogError};
+
+/// Every table worth keeping, parents before children, with the columns of its key and all columns, which begin
+/// with those of the key. The tenant comes last: a catalog without one is not complete.
+const TABLES: &[(&str, usize, &[&str])] = &[
+    ("contents", 1, &["sha256", "size", "bytes", "blob", "created_at"]),
+    ("garbage", 1, &["blob", "since"]),
+    ("files", 1, &["id", "name_key", "version", "created_at", "created_by", "deleted_at"]),
+    (
+        "versions",
+        2,
+        &[
+            "file", "number", "name", "sha256", "size", "description", "has_parameters",
+            "parameters_description", "author", "author_id", "created_at", "born", "died", "ended",
+        ],
+    ),
+    ("clients", 1, &["id", "name", "created_at", "expires_at", "removed_at"]),
+    ("client_permissions", 2, &["client", "permission"]),
+    ("client_secrets", 2, &["client", "sha256", "created_at", "expires_at"]),
+    ("client_certificates", 2, &["client", "sha256", "pem", "created_at"]),
+    ("signing_keys", 1, &["kid", "private_key", "created_at", "retired_at"]),
+    (
+        "audit",
+        1,
+        &["id", "at", "actor", "actor_id", "address", "action", "target", "before", "after", "request_id"],
+    ),
+    ("tenant", 1, &["id", "created_at", "change"]),
+];
+const BATCH: u64 = 200;
+
+/// Copies every row of `from`, as of one moment, into `to`; how many rows that were.
+///
+/// # Errors
+/// When `to` is not empty or either database fails. What was copied before a failure stays: begin again with an
+/// empty database.
+pub async fn copy(from: &Catalog, to: &Catalog) -> Result<u64, CatalogError> {
+    require_empty(to).await?;
+    let mut snapshot = from.freeze().await?;
+    let mut copied = 0;
+    for (table, keys, columns) in TABLES {
+        let list = columns.join(", ");
+        let key = columns[..*keys].join(", ");
+        let insert = format!("insert into {table} ({list}) values ({})", placeholders(columns.len()));
+        let mut last: Vec<Value> = Vec::new();
+        loop {
+            let after = if last.is_empty() {
+                String::new()
+            } else {
+                format!(" where ({key}) > ({})", placeholders(*keys))
+            };
+            let sql = format!("select {list} from {table}{after} order by {key} limit {BATCH}");
+            let rows = snapshot.query(sql, std::mem::take(&mut last)).await?;
+            let Some(newest) = rows.last() else { break };
+            last = newest[..*keys].to_vec();
+            copied += rows.len() as u64;
+            let insert = insert.clone();
+            to.write(move |tx| {
+                Box::pin(async move {
+                    for row in rows {
+                        tx.execute(&insert, &row).await?;
+                    }
+                    Ok::<_, CatalogError>(())
+                })
+            })
+            .await?;
+        }
+    }
+    Ok(copied)
+}
+
+fn placeholders(count: usize) -> String {
+    (1..=count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// # Errors
+/// When the database has been used already.
+pub async fn require_empty(to: &Catalog) -> Result<(), CatalogError> {
+    let filled = to
+        .read(|tx| {
+            Box::pin(async move {
+                tx.one(
+                    "select exists (select 1 from tenant) or exists (select 1 from contents) \
+                     or exists (select 1 from clients)",
+                    &[],
+                )
+                .await?
+                .take::<bool>()
+            })
+        })
+        .await?;
+    if filled {
+        return Err(CatalogError::Migration("the target database is not empty: restore into a new one".into()));
+    }
+    Ok(())
+}
+
+/// Numbers of changes after a restore must not repeat those that were handed out after the backup was made: a
+/// client that remembers one would take the old state for the new.
+pub async fn begin_anew(catalog: &Catalog) -> Result<(), CatalogError> {
+    const GAP: i64 = 1_000_000;
+    catalog
+        .write(|tx| {
+            Box::pin(async move {
+                tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
+                Ok(())
+            })
+        })
+        .await
+}

@@ -1,0 +1,34 @@
+//! Brings the tables up to date. A migration runs once, whole, in the order of its number; a database that is
+//! newer than this program is refused rather than guessed at.
+
+use super::{CatalogError, Tx};
+
+const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/0001_library.sql"))];
+
+pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
+    // Nodes that start together take turns.
+    tx.lock("migrate").await?;
+    tx.script("create table if not exists schema_migrations (number bigint not null primary key)").await?;
+    let mut row = tx.one("select coalesce(max(number), 0) from schema_migrations", &[]).await?;
+    let applied: i64 = row.take()?;
+    let newest = MIGRATIONS.last().map_or(0, |(number, _)| *number);
+    if applied > newest {
+        return Err(CatalogError::Migration(format!(
+            "database has schema {applied}, this program knows up to {newest}: run a newer jumpbag-server"
+        )));
+    }
+    for (number, sql) in MIGRATIONS.iter().filter(|(number, _)| *number > applied) {
+        // PostgreSQL sorts and compares text by the database's locale unless told otherwise.
+        let sql = if shared { collate(sql) } else { (*sql).to_owned() };
+        tx.script(&sql).await?;
+        tx.execute("insert into schema_migrations (number) values ($1)", &[(*number).into()]).await?;
+    }
+    Ok(())
+}
+
+fn collate(sql: &str) -> String {
+    sql.lines()
+        .map(|line| if line.starts_with("--") { String::new() } else { line.replacen(" text", " text collate \"C\"", 1) })
+        .collect::<Vec<_>>()
+        .join("\n")
+}

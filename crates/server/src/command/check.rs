@@ -1,0 +1,145 @@
+//! `check`: reads everything and says what does not fit together.
+
+use std::collections::HashSet;
+use std::io::IsTerminal as _;
+
+use futures_util::TryStreamExt as _;
+use jumpbag_wire::time::Timestamp;
+use sha2::{Digest as _, Sha256};
+
+use super::Failure;
+use crate::app::Stores;
+use crate::blobs::{BlobError, BlobStore};
+use crate::catalog::files::{self, Content, Place};
+use crate::config::Settings;
+use crate::error::Error;
+use crate::hex::hex;
+use crate::library::Library;
+
+const BATCH: i64 = 500;
+
+/// What a check found.
+#[derive(Default)]
+struct Report {
+    contents: u64,
+    bytes: u64,
+    problems: Vec<String>,
+    ownerless: u64,
+}
+
+pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
+    let stores = Stores::open(settings).await?;
+    let library = stores.library(settings);
+    let mut report = Report::default();
+    contents(&stores, &mut report).await?;
+    rows(&stores, &mut report).await?;
+    ownerless(&library, &mut report, repair).await?;
+    for problem in &report.problems {
+        println!("{problem}");
+    }
+    println!(
+        "checked {} contents, {} bytes: {} problems, {} ownerless blobs{}",
+        report.contents,
+        report.bytes,
+        report.problems.len(),
+        report.ownerless,
+        if repair && report.ownerless > 0 { " removed" } else { "" }
+    );
+    if report.problems.is_empty() && (repair || report.ownerless == 0) { Ok(()) } else { Err(Failure::Silent) }
+}
+
+/// Every content has its bytes, and they have their digest.
+async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
+    let progress = std::io::stderr().is_terminal();
+    let mut last = String::new();
+    loop {
+        let after = last.clone();
+        let digests = stores
+            .catalog
+            .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::digests(tx, &after, BATCH).await?) }))
+            .await?;
+        let Some(newest) = digests.last() else { break };
+        last.clone_from(newest);
+        for digest in digests {
+            let wanted = digest.clone();
+            let content = stores
+                .catalog
+                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::content(tx, &wanted).await?) }))
+                .await?;
+            // Expired since the list was read.
+            let Some(content) = content else { continue };
+            report.contents += 1;
+            report.bytes += content.size;
+            if let Err(e) = verify(&stores.blobs, &content).await {
+                report.problems.push(e.to_string());
+            }
+        }
+        if progress {
+            eprint!("\r{} contents, {} bytes", report.contents, report.bytes);
+        }
+    }
+    if progress {
+        eprintln!();
+    }
+    Ok(())
+}
+
+/// Reads a content and compares size and digest.
+///
+/// # Errors
+/// `Damaged`, naming the digest and the blob.
+pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
+    let damaged = |problem: String| Error::Damaged { sha256: content.sha256.clone(), problem };
+    let (hash, size) = match &content.place {
+        Place::Inline(bytes) => (Sha256::digest(bytes), bytes.len() as u64),
+        Place::Blob(key) => {
+            let read = async {
+                let mut stream = blobs.open(key).await?;
+                let (mut hasher, mut size) = (Sha256::new(), 0);
+                while let Some(bytes) = stream.try_next().await? {
+                    hasher.update(&bytes);
+                    size += bytes.len() as u64;
+                }
+                Ok::<_, BlobError>((hasher.finalize(), size))
+            };
+            read.await.map_err(|e| damaged(format!("blob `{key}`: {}", Error::from(e).chain())))?
+        }
+    };
+    let place = match &content.place {
+        Place::Inline(_) => "its row".to_owned(),
+        Place::Blob(key) => format!("blob `{key}`"),
+    };
+    if size != content.size {
+        return Err(damaged(format!("{place} has {size} bytes instead of {}", content.size)));
+    }
+    if hex(&hash) != content.sha256 {
+        return Err(damaged(format!("{place} has the digest {}", hex(&hash))));
+    }
+    Ok(())
+}
+
+/// Rows that contradict each other.
+async fn rows(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
+    let found = stores
+        .catalog
+        .snapshot(|tx| Box::pin(async move { Ok::<_, Error>(files::contradictions(tx).await?) }))
+        .await?;
+    let unique: HashSet<_> = found.into_iter().collect();
+    report.problems.extend(unique);
+    Ok(())
+}
+
+async fn ownerless(library: &Library, report: &mut Report, repair: bool) -> Result<(), Failure> {
+    // An upload under way has a blob and no row yet. Whoever repairs says that none is.
+    let before = if repair { Timestamp::now() } else { Timestamp::now().plus_secs(-60) };
+    if repair {
+        report.ownerless = library.remove_ownerless(before).await?;
+    } else {
+        let found = library.ownerless(before).await?;
+        report.ownerless = found.len() as u64;
+        for blob in found {
+            println!("blob `{}` ({} bytes) has no row: --repair removes it", blob.key, blob.size);
+        }
+    }
+    Ok(())
+}

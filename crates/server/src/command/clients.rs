@@ -1,0 +1,175 @@
+//! `clients`: app registrations from the command line. Works beside a running server.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use jumpbag_wire::time::Timestamp;
+use serde_json::json;
+
+use super::Failure;
+use crate::access::clients::{self, NewClient, Registered};
+use crate::app::Stores;
+use crate::auth::permission::Permission;
+use crate::auth::secret::Hidden;
+use crate::catalog::audit::Actor;
+use crate::catalog::clients::ClientRow;
+use crate::config::Settings;
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Register a client; its secret is shown once
+    Add {
+        /// Name for people: what `createdBy` shows
+        name: String,
+        /// For example Library.Manage; may be given again
+        #[arg(long = "permission", required = true, value_name = "P")]
+        permissions: Vec<String>,
+        /// When it ends: an RFC 3339 time or a date
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+        /// Bring an id of one's own (default: a new GUID)
+        #[arg(long)]
+        id: Option<String>,
+        /// Read the secret from standard input instead of making one
+        #[arg(long)]
+        secret_stdin: bool,
+        /// PEM file of a certificate whose key signs the client's assertions, instead of a secret
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the registered clients
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a client a new secret
+    Rotate {
+        id: String,
+        /// How long the old secrets stay good, in hours
+        #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8760))]
+        keep_old: u32,
+        /// Read the secret from standard input instead of making one
+        #[arg(long)]
+        secret_stdin: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a client out of use, and its tokens with it
+    Remove { id: String },
+}
+
+pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
+    let stores = Stores::open(settings).await?;
+    let catalog = &stores.catalog;
+    let now = Timestamp::now();
+    match command {
+        Command::Add { name, permissions, expires, id, secret_stdin, certificate, json } => {
+            let new = NewClient {
+                id,
+                name,
+                permissions: permissions.iter().map(|name| permission(name)).collect::<Result<_, _>>()?,
+                secret: secret(secret_stdin)?,
+                certificate: certificate.map(read_pem).transpose()?,
+                expires: expires.map(|text| time(&text, now)).transpose()?,
+            };
+            let registered = clients::add(catalog, new, Actor::operator("clients add"), now).await?;
+            show(&registered, json);
+        }
+        Command::List { json } => list(&clients::all(catalog).await?, json),
+        Command::Rotate { id, keep_old, secret_stdin, json } => {
+            let until = now.plus_secs(i64::from(keep_old) * 3600);
+            let actor = Actor::operator("clients rotate");
+            show(&clients::rotate(catalog, &id, secret(secret_stdin)?, until, actor, now).await?, json);
+        }
+        Command::Remove { id } => {
+            clients::remove(catalog, &id, Actor::operator("clients remove"), now).await?;
+            println!("removed: {id}");
+        }
+    }
+    Ok(())
+}
+
+fn permission(name: &str) -> Result<Permission, Failure> {
+    Permission::parse(name).ok_or_else(|| {
+        let known: Vec<_> = Permission::ALL.iter().map(|permission| permission.name()).collect();
+        Failure::Said(format!("permission `{name}`: expected one of {}", known.join(", ")))
+    })
+}
+
+fn time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    Timestamp::parse(text).filter(|time| *time > now).ok_or_else(|| {
+        Failure::Said(format!("--expires `{text}`: expected a time to come, such as 2030-01-31 or 2030-01-31T12:00:00Z"))
+    })
+}
+
+fn secret(from_stdin: bool) -> Result<Option<Hidden>, Failure> {
+    if !from_stdin {
+        return Ok(None);
+    }
+    let mut text = String::new();
+    std::io::stdin()
+        .take(4096)
+        .read_to_string(&mut text)
+        .map_err(|e| Failure::Said(format!("cannot read the secret from standard input: {e}")))?;
+    Ok(Some(Hidden::new(text.trim_end_matches(['\r', '\n']))))
+}
+
+fn read_pem(file: PathBuf) -> Result<String, Failure> {
+    std::fs::read_to_string(&file).map_err(|e| Failure::Said(format!("cannot read `{}`: {e}", file.display())))
+}
+
+fn show(registered: &Registered, as_json: bool) {
+    let secret = registered.secret.as_ref().map(Hidden::reveal);
+    if as_json {
+        let shown = json!({
+            "tenant": registered.tenant,
+            "client_id": registered.client_id,
+            "client_secret": secret,
+        });
+        return println!("{shown}");
+    }
+    println!("tenant         {}", registered.tenant);
+    println!("client id      {}", registered.client_id);
+    if let Some(secret) = secret {
+        println!("client secret  {secret}\n\nThe secret is shown only now.");
+    }
+}
+
+fn list(clients: &[ClientRow], as_json: bool) {
+    if as_json {
+        let shown: Vec<_> = clients
+            .iter()
+            .map(|client| {
+                json!({
+                    "client_id": client.id,
+                    "name": client.name,
+                    "permissions": client.permissions,
+                    "created": client.created_at,
+                    "expires": client.expires_at,
+                    "secrets": client.secrets.len(),
+                    "certificates": client.certificates.len(),
+                })
+            })
+            .collect();
+        return println!("{}", json!(shown));
+    }
+    println!("{:<38} {:<24} {:<22} {:<22} NAME", "CLIENT ID", "PERMISSIONS", "CREATED", "EXPIRES");
+    for client in clients {
+        let expires = client.expires_at.map_or_else(|| "never".to_owned(), |at| short(at));
+        let created = short(client.created_at);
+        println!(
+            "{:<38} {:<24} {created:<22} {expires:<22} {}",
+            client.id,
+            client.permissions.join(","),
+            client.name
+        );
+    }
+}
+
+/// To the second.
+fn short(at: Timestamp) -> String {
+    Timestamp::from_secs(at.secs()).to_string()
+}

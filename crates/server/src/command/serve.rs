@@ -1,0 +1,154 @@
+//! `serve`: starts everything, says where it is, and stops cleanly.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jumpbag_wire::time::Timestamp;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::Failure;
+use crate::access::clients::{self, NewClient, Registered};
+use crate::app::{App, Stores};
+use crate::auth::permission::Permission;
+use crate::catalog::audit::Actor;
+use crate::config::{Settings, Tls};
+use crate::http::{ops, serve, tls};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+pub async fn run(settings: Settings) -> Result<(), Failure> {
+    log(&settings);
+    let stores = Stores::open(&settings).await?;
+    stores.blobs.probe().await?;
+    let now = Timestamp::now();
+    let (_, fresh) = clients::tenant(&stores.catalog, now).await?;
+    let first = if fresh { Some(first_client(&stores, now).await?) } else { None };
+    let identity = tls::identity(&settings).map_err(Failure::Said)?;
+    let listener = bind(settings.listen, "listen").await?;
+    let ops_listener = match settings.ops_listen {
+        Some(address) => Some(bind(address, "ops_listen").await?),
+        None => None,
+    };
+    let scheme = if identity.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", address(&listener)?);
+    let app = Arc::new(App::new(settings, stores, now).await?);
+
+    let (stop, stopped) = watch::channel(false);
+    let config = identity.as_ref().map(|identity| Arc::clone(&identity.config));
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(serve::serve(Arc::clone(&app), listener, config, stopped.clone()));
+    if let Some(identity) = identity {
+        tasks.spawn(identity.follow(stopped.clone()));
+    }
+    tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
+    welcome(&app, &url, first).await?;
+    if let Some(listener) = ops_listener {
+        println!("operations on http://{}", address(&listener)?);
+        tasks.spawn(ops::serve(Arc::clone(&app), listener, stopped));
+    }
+    println!("jumpbag-server listening on {url}");
+
+    until_told().await?;
+    println!("stopping: requests under way may finish");
+    let _ = stop.send(true);
+    while tasks.join_next().await.is_some() {}
+    println!("stopped");
+    Ok(())
+}
+
+fn log(settings: &Settings) {
+    use tracing_subscriber::prelude::*;
+    let level = settings.log_level.parse::<tracing_subscriber::filter::Targets>().unwrap_or_default();
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry();
+    // Only a subscriber set before this one could make it fail, and none is.
+    let _ = if settings.log_json {
+        registry.with(layer.json().flatten_event(true).with_filter(level)).try_init()
+    } else {
+        registry.with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(level)).try_init()
+    };
+}
+
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| Failure::Said(format!("cannot listen on {address} (setting `{key}`): {e}")))
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+    listener.local_addr().map_err(|e| Failure::Said(e.to_string()))
+}
+
+async fn first_client(stores: &Stores, now: Timestamp) -> Result<Registered, Failure> {
+    let new = NewClient {
+        id: None,
+        name: "first client".into(),
+        permissions: vec![Permission::LibraryManage],
+        secret: None,
+        certificate: None,
+        expires: None,
+    };
+    Ok(clients::add(&stores.catalog, new, Actor::operator("serve"), now).await?)
+}
+
+/// What a person needs to know first.
+async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), Failure> {
+    let (files, _) = app.library.usage().await?;
+    let database = app.settings.database_url.as_ref().map_or_else(
+        || app.settings.data_dir.join("catalog.db").display().to_string(),
+        |_| "PostgreSQL".to_owned(),
+    );
+    let blobs = app
+        .settings
+        .blob_url
+        .clone()
+        .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
+    println!("database: {database}, blobs: {blobs}, files in the library: {files}");
+    let Some(Registered { tenant, client_id, secret: Some(secret) }) = first else { return Ok(()) };
+    let curl = if app.settings.tls == Tls::SelfSigned {
+        format!("curl -s --cacert {}", app.settings.data_dir.join("tls/cert.pem").display())
+    } else {
+        "curl -s".to_owned()
+    };
+    println!(
+        r#"
+First start: this app registration may manage the library. Its secret is shown only now.
+
+  tenant         {tenant}
+  client id      {client_id}
+  client secret  {secret}
+
+Try it: get a token, upload a file, list the library.
+
+  TOKEN=$({curl} {url}/{tenant}/oauth2/v2.0/token -d grant_type=client_credentials -d client_id={client_id} -d client_secret={secret} -d scope=https://api.securitycenter.microsoft.com/.default | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
+  echo 'Get-Process' > triage.ps1; {curl} {url}/api/libraryfiles -H "Authorization: Bearer $TOKEN" -F file=@triage.ps1 -F Description='First script' -F OverrideIfExists=true
+  {curl} {url}/api/libraryfiles -H "Authorization: Bearer $TOKEN"
+"#,
+        secret = secret.reveal()
+    );
+    Ok(())
+}
+
+async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        if let Err(e) = app.sweep(Timestamp::now()).await {
+            app.metrics.sweep_failed();
+            tracing::error!(error = e.chain(), "sweep failed: it is tried again later");
+        }
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+async fn until_told() -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| Failure::Said(e.to_string()))?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|e| Failure::Said(e.to_string())),
+        _ = terminate.recv() => Ok(()),
+    }
+}

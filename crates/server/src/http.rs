@@ -1,0 +1,97 @@
+//! HTTP: the route table on one screen, one file per resource. Who may call is in a handler's signature.
+
+mod allowed;
+mod body;
+mod edge;
+mod files;
+pub mod listing;
+mod meta;
+mod name;
+pub mod ops;
+pub mod serve;
+pub mod tls;
+mod token;
+mod upload;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::get;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "jumpbag",
+        description = "A live response library, wire-compatible with Microsoft Defender for Endpoint. \
+                       Paths match ignoring case, and `/api/v1.0` is `/api`."
+    ),
+    tags(
+        (name = "library", description = "Scripts and tools that responders run"),
+        (name = "tokens", description = "The embedded token issuer"),
+        (name = "metadata", description = "What the service says of itself"),
+    ),
+    components(schemas(jumpbag_wire::error::ErrorEnvelope)),
+    modifiers(&Security)
+)]
+struct Document;
+
+struct Security;
+
+impl utoipa::Modify for Security {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
+        let scopes = Scopes::from_iter([("Library.Manage", "Manage live response library")]);
+        let flow = Flow::ClientCredentials(ClientCredentials::new("/{tenant}/oauth2/v2.0/token", scopes));
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("oauth2", SecurityScheme::OAuth2(OAuth2::new([flow])));
+    }
+}
+
+/// Every documented route, registered once for the router and the document.
+fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(files::upload, files::list))
+        .routes(routes!(files::show, files::delete))
+        .routes(routes!(meta::service))
+        .routes(routes!(meta::metadata))
+        .routes(routes!(token::token_v2))
+        .routes(routes!(token::token_v1))
+        .routes(routes!(token::configuration_v2))
+        .routes(routes!(token::configuration_v1))
+        .routes(routes!(token::keys_v2))
+        .routes(routes!(token::keys_v1))
+        .routes(routes!(token::instance))
+}
+
+/// The OpenAPI document of this server.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// Paths here are canonical: see `edge`.
+pub fn router(app: &Arc<App>) -> Router {
+    let (documented, _) = routes().split_for_parts();
+    documented
+        .route("/openapi.json", get(meta::openapi))
+        .route_layer(from_fn(note_route))
+        // Handlers bound their bodies themselves, by the settings.
+        .layer(DefaultBodyLimit::disable())
+        .layer(tower_http::compression::CompressionLayer::new())
+        .with_state(Arc::clone(app))
+}
+
+/// Tells the edge which route a request took.
+async fn note_route(route: MatchedPath, request: Request, next: Next) -> Response {
+    if let Some(context) = request.extensions().get::<Arc<edge::Context>>() {
+        let _ = context.route.set(route.as_str().to_owned());
+    }
+    next.run(request).await
+}

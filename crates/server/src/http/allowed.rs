@@ -1,0 +1,78 @@
+//! Who may call, in a handler's signature: token, permission and rate limit, in this order, before a byte of the
+//! body is read.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request::Parts;
+use jumpbag_wire::time::Timestamp;
+
+use super::edge::Context;
+use crate::app::App;
+use crate::auth::caller::Caller;
+use crate::auth::permission::Permission;
+use crate::catalog::audit::Actor;
+use crate::error::Error;
+use crate::limit::Family;
+
+/// What a handler needs: one of these permissions, and a call of this family.
+pub trait Needs {
+    const ANY_OF: &'static [Permission];
+    const FAMILY: Family;
+}
+
+/// Everything about the library.
+pub struct LibraryManage;
+
+impl Needs for LibraryManage {
+    const ANY_OF: &'static [Permission] = &[Permission::LibraryManage];
+    const FAMILY: Family = Family::Library;
+}
+
+/// A caller who may do what `N` needs.
+pub struct Allowed<N> {
+    pub caller: Arc<Caller>,
+    needs: PhantomData<fn() -> N>,
+}
+
+impl<N> Allowed<N> {
+    /// The caller, as the audit log names it.
+    pub fn actor(&self, context: &Context) -> Actor {
+        Actor {
+            name: self.caller.display_name.clone(),
+            id: self.caller.limit_key(),
+            address: Some(context.address.to_string()),
+            request_id: context.id.clone(),
+        }
+    }
+}
+
+impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        let context = parts
+            .extensions
+            .get::<Arc<Context>>()
+            .cloned()
+            .ok_or_else(|| Error::Internal("a request without context".into()))?;
+        let now = Timestamp::now();
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let caller = app.access.caller(authorization, now).await?;
+        let _ = context.caller.set(caller.limit_key());
+        caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))?;
+        if let Some(verdict) = app.limiter.admit(&caller.limit_key(), N::FAMILY, now).await? {
+            let retry_after = verdict.retry_after;
+            let _ = context.verdict.set(verdict);
+            if let Some(seconds) = retry_after {
+                return Err(Error::TooManyRequests(
+                    format!("Too many requests: the quota of this API is used up, try again in {seconds} seconds"),
+                    seconds.unsigned_abs(),
+                ));
+            }
+        }
+        Ok(Allowed { caller, needs: PhantomData })
+    }
+}

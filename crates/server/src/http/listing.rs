@@ -1,0 +1,194 @@
+//! Answers with lists. The list that everybody asks for, the library without options, is rendered and
+//! compressed once for every change of the library.
+
+use std::io::Write as _;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use axum::body::Body;
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jumpbag_wire::library::LibraryFile;
+use jumpbag_wire::odata::Collection;
+use sha2::{Digest as _, Sha256};
+
+use super::files::odata;
+use crate::app::App;
+use crate::error::Error;
+use crate::library::Listing;
+use crate::odata::{Property, Query};
+
+/// The first page of the library without options, as it was at one change, for one way to reach the server.
+pub struct Rendered {
+    change: i64,
+    base: String,
+    json: Bytes,
+    gzip: OnceLock<Bytes>,
+}
+
+/// The newest rendering for each of the few names a server is reached by.
+#[derive(Default)]
+pub struct Cache {
+    rendered: Mutex<Vec<Arc<Rendered>>>,
+    /// One rendering at a time: those who wait find it done.
+    rendering: tokio::sync::Mutex<()>,
+}
+
+/// Names that a server is reached by; more take turns.
+const BASES: usize = 8;
+
+impl Cache {
+    fn find(&self, change: i64, base: &str) -> Option<Arc<Rendered>> {
+        let rendered = self.rendered.lock().unwrap_or_else(|e| e.into_inner());
+        rendered.iter().find(|known| known.change == change && known.base == base).cloned()
+    }
+
+    fn keep(&self, fresh: Arc<Rendered>) {
+        let mut rendered = self.rendered.lock().unwrap_or_else(|e| e.into_inner());
+        rendered.retain(|known| known.base != fresh.base);
+        if rendered.len() >= BASES {
+            rendered.remove(0);
+        }
+        rendered.push(fresh);
+    }
+}
+
+pub async fn answer(
+    app: &App,
+    base: &str,
+    raw: Option<&str>,
+    query: Query,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
+    let change = app.library.last_change().await?;
+    let etag = etag(&app.tenant, change, base, raw);
+    if is_known(headers, &etag) {
+        return Ok(marked(StatusCode::NOT_MODIFIED.into_response(), &etag));
+    }
+    if !query.is_plain() {
+        let (link, select) = (NextLink { base, raw }, query.select.clone());
+        let listing = app.library.list(query).await?;
+        // A change between the two readings: this answer must not pass for the state before it.
+        let etag = if listing.change == change { etag } else { self::etag(&app.tenant, listing.change, base, raw) };
+        return Ok(marked(odata(Body::from(render(&link, listing, select.as_deref())?)), &etag));
+    }
+    let page = first_page(app, base, query, change).await?;
+    let etag = self::etag(&app.tenant, page.change, base, raw);
+    if !accepts_gzip(headers) {
+        return Ok(marked(odata(Body::from(page.json.clone())), &etag));
+    }
+    let compressed = match page.gzip.get() {
+        Some(compressed) => compressed.clone(),
+        None => compress(Arc::clone(&page)).await?,
+    };
+    let mut response = odata(Body::from(compressed));
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    Ok(marked(response, &etag))
+}
+
+async fn first_page(app: &App, base: &str, query: Query, change: i64) -> Result<Arc<Rendered>, Error> {
+    if let Some(known) = app.listings.find(change, base) {
+        return Ok(known);
+    }
+    let _turn = app.listings.rendering.lock().await;
+    if let Some(known) = app.listings.find(change, base) {
+        return Ok(known);
+    }
+    let listing = app.library.list(query).await?;
+    let change = listing.change;
+    let json = render(&NextLink { base, raw: None }, listing, None)?.into();
+    let fresh = Arc::new(Rendered { change, base: base.to_owned(), json, gzip: OnceLock::new() });
+    app.listings.keep(Arc::clone(&fresh));
+    Ok(fresh)
+}
+
+async fn compress(page: Arc<Rendered>) -> Result<Bytes, Error> {
+    let compressed = tokio::task::spawn_blocking(move || {
+        page.gzip
+            .get_or_init(|| {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                // Writing into memory does not fail.
+                let _ = encoder.write_all(&page.json);
+                encoder.finish().unwrap_or_default().into()
+            })
+            .clone()
+    });
+    compressed.await.map_err(|e| Error::Internal(e.to_string()))
+}
+
+fn render(link: &NextLink<'_>, listing: Listing, select: Option<&[&Property]>) -> Result<Vec<u8>, Error> {
+    let failed = |e: serde_json::Error| Error::Internal(e.to_string());
+    let next_link = listing.next.as_deref().map(|token| link.to(token));
+    let Some(select) = select else {
+        let context = format!("{}/api/$metadata#LibraryFiles", link.base);
+        let page = Collection { context, count: listing.count, value: listing.files, next_link };
+        return serde_json::to_vec(&page).map_err(failed);
+    };
+    let names: Vec<_> = select.iter().map(|property| property.name).collect();
+    let context = format!("{}/api/$metadata#LibraryFiles({})", link.base, names.join(","));
+    let chosen = |file: &LibraryFile| match serde_json::to_value(file) {
+        Ok(serde_json::Value::Object(all)) => {
+            Ok(all.into_iter().filter(|(name, _)| names.contains(&name.as_str())).collect())
+        }
+        Ok(_) => Ok(serde_json::Map::new()),
+        Err(e) => Err(failed(e)),
+    };
+    let value = listing.files.iter().map(chosen).collect::<Result<Vec<_>, _>>()?;
+    serde_json::to_vec(&Collection { context, count: listing.count, value, next_link }).map_err(failed)
+}
+
+/// The address of the next page: the options of this one, but for where it begins.
+struct NextLink<'a> {
+    base: &'a str,
+    raw: Option<&'a str>,
+}
+
+impl NextLink<'_> {
+    fn to(&self, token: &str) -> String {
+        let mut options: Vec<String> = self
+            .raw
+            .unwrap_or_default()
+            .split('&')
+            .filter(|option| {
+                let name = option.split('=').next().unwrap_or_default().to_ascii_lowercase().replace("%24", "$");
+                !name.is_empty() && name != "$skiptoken" && name != "$skip"
+            })
+            .map(str::to_owned)
+            .collect();
+        options.push(format!("$skiptoken={token}"));
+        format!("{}/api/libraryfiles?{}", self.base, options.join("&"))
+    }
+}
+
+/// Weak, because the same list goes out compressed and not.
+fn etag(tenant: &str, change: i64, base: &str, raw: Option<&str>) -> String {
+    let digest = Sha256::digest(format!("{tenant}\n{base}\n{}", raw.unwrap_or_default()));
+    format!("W/\"{change}-{}\"", crate::hex::hex(&digest[..8]))
+}
+
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    known.flat_map(|value| value.split(',')).any(|known| {
+        let known = known.trim();
+        known == "*" || known.trim_start_matches("W/") == etag.trim_start_matches("W/")
+    })
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
+        let refused = parts.any(|part| {
+            part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
+        });
+        gzip && !refused
+    })
+}
+
+fn marked(mut response: Response, etag: &str) -> Response {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
+        response.headers_mut().insert(header::ETAG, etag);
+    }
+    response
+}

@@ -1,0 +1,238 @@
+//! THE LIBRARY: upload, list, find, delete. A name lives at most once, ignoring case; every upload makes an
+//! immutable version; bytes are durable before a version names them.
+
+pub mod name;
+mod page;
+mod stage;
+pub mod sweep;
+
+use std::sync::Arc;
+
+use jumpbag_wire::library::LibraryFile;
+use jumpbag_wire::time::Timestamp;
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::blobs::BlobStore;
+use crate::catalog::audit::{self, Actor, Change};
+use crate::catalog::files::{self, Content, Ended, NewVersion, Place};
+use crate::catalog::{Catalog, CatalogError, Tx};
+use crate::error::Error;
+use name::{FileName, Strictness};
+
+pub use page::{Listing, SET};
+pub use stage::Stage;
+
+/// What the operator decided about the library.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub max_file_bytes: u64,
+    /// Files up to this size are rows of the catalog, larger ones blobs.
+    pub small_file_bytes: usize,
+    pub names: Strictness,
+    /// Memory that all uploads of blobs may hold together.
+    pub upload_memory_bytes: usize,
+    /// How long versions of a deleted file are kept.
+    pub retention_secs: i64,
+}
+
+pub struct Library {
+    catalog: Arc<Catalog>,
+    blobs: BlobStore,
+    rules: Rules,
+    upload_memory: Arc<Semaphore>,
+}
+
+/// Whether an upload may take the place of the file that has its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Override {
+    Yes,
+    No,
+}
+
+/// An upload whose bytes are staged.
+#[derive(Debug)]
+pub struct Upload {
+    pub name: FileName,
+    pub content: Content,
+    pub description: Option<String>,
+    pub parameters_description: Option<String>,
+    /// `None`: true exactly when there is a description of parameters.
+    pub has_parameters: Option<bool>,
+    pub replace: Override,
+}
+
+impl Library {
+    pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
+        let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
+        Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The name of a file to be uploaded.
+    ///
+    /// # Errors
+    /// `InvalidInput` with the rule that the name breaks.
+    pub fn name(&self, text: &str) -> Result<FileName, Error> {
+        FileName::parse(text, self.rules.names).map_err(|e| Error::InvalidInput(e.to_string()))
+    }
+
+    /// A place for the bytes of an upload to go to while they come in.
+    pub fn stage(&self) -> Stage {
+        Stage::new(self.blobs.clone(), &self.rules, Arc::clone(&self.upload_memory))
+    }
+
+    /// Takes back staged bytes that nobody is going to name.
+    pub async fn discard(&self, content: &Content) {
+        if let Place::Blob(key) = &content.place
+            && let Err(e) = self.blobs.delete(key).await
+        {
+            tracing::warn!(blob = key, error = %e, "staged blob is left for the sweep");
+        }
+    }
+
+    /// Puts staged bytes into the library under their name. Durable when it returns.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the name is taken and may not be replaced; then the staged bytes are gone.
+    pub async fn upload(&self, upload: Upload, actor: Actor, now: Timestamp) -> Result<LibraryFile, Error> {
+        let content = upload.content.clone();
+        let outcome = self.catalog.write(move |tx| Box::pin(commit_upload(tx, upload, actor, now))).await;
+        match outcome {
+            Ok((file, owner)) => {
+                // The same bytes were there before: ours have no row and are not needed.
+                if matches!(&content.place, Place::Blob(key) if owner.as_ref() != Some(key)) {
+                    self.discard(&content).await;
+                }
+                Ok(file)
+            }
+            Err(Error::Catalog(lost @ (CatalogError::Unreachable(_) | CatalogError::Failed(_)))) => {
+                // The commit may stand although its answer was lost: the sweep decides about the bytes.
+                Err(Error::Catalog(lost))
+            }
+            Err(refused) => {
+                self.discard(&content).await;
+                Err(refused)
+            }
+        }
+    }
+
+    /// The file that lives under a name.
+    pub async fn find(&self, name: &str) -> Result<LibraryFile, Error> {
+        let key = name::key(name);
+        self.catalog
+            .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::find(tx, &key).await?) }))
+            .await?
+            .ok_or_else(|| absent(name))
+    }
+
+    /// Hides a name. Its versions stay for the retention time.
+    ///
+    /// # Errors
+    /// `NotFound` when no file lives under the name.
+    pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
+        let key = name::key(name);
+        let hidden =
+            self.catalog.write(move |tx| Box::pin(commit_delete(tx, key, actor, now))).await?;
+        if hidden { Ok(()) } else { Err(absent(name)) }
+    }
+
+    /// How many files live in the library, and how many bytes its contents have.
+    pub async fn usage(&self) -> Result<(u64, u64), Error> {
+        self.catalog.read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) })).await
+    }
+}
+
+fn absent(name: &str) -> Error {
+    Error::NotFound(format!("Library file {name} was not found"))
+}
+
+/// The new entity, and the blob that holds its bytes if one does.
+async fn commit_upload(
+    tx: &mut Tx,
+    upload: Upload,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<(LibraryFile, Option<String>), Error> {
+    let key = upload.name.key();
+    let fresh_id = uuid::Uuid::new_v4().to_string();
+    let (id, number) = if files::insert_file(tx, &fresh_id, &key, &actor.name, now).await? {
+        (fresh_id, 1)
+    } else if upload.replace == Override::Yes {
+        match files::advance(tx, &key).await? {
+            Some(current) => current,
+            // Deleted between the two statements: the caller may simply try again.
+            None => return Err(CatalogError::Busy("the name was deleted meanwhile".into()).into()),
+        }
+    } else {
+        return Err(Error::InvalidInput(format!(
+            "Library file {} already exists. Set OverrideIfExists to true to replace it",
+            upload.name.as_str()
+        )));
+    };
+    let before = if number > 1 { files::version(tx, &id, number - 1).await? } else { None };
+    let owner = files::keep_content(tx, &upload.content, now).await?;
+    let change = files::next_change(tx).await?;
+    if number > 1 {
+        files::end_version(tx, &id, number - 1, change, Ended::Replaced).await?;
+    }
+    let has_parameters = upload.has_parameters.unwrap_or(upload.parameters_description.is_some());
+    let version = NewVersion {
+        file: &id,
+        number,
+        name: upload.name.as_str(),
+        content: &upload.content,
+        description: upload.description.as_deref(),
+        has_parameters,
+        parameters_description: upload.parameters_description.as_deref(),
+        author: &actor.name,
+        author_id: &actor.id,
+        now,
+        born: change,
+    };
+    files::insert_version(tx, &version).await?;
+    let (creation_time, created_by) = match &before {
+        Some(before) => (before.creation_time, before.created_by.clone()),
+        None => (now, actor.name.clone()),
+    };
+    let file = LibraryFile {
+        file_name: upload.name.as_str().to_owned(),
+        sha256: upload.content.sha256,
+        description: upload.description,
+        creation_time,
+        last_updated_time: now,
+        created_by,
+        has_parameters,
+        parameters_description: upload.parameters_description,
+        id,
+        size: upload.content.size,
+    };
+    let change = Change {
+        action: if before.is_some() { "library.override" } else { "library.upload" },
+        target: &file.file_name,
+        before: before.map(|before| json!(before)),
+        after: Some(json!({ "version": number, "file": &file })),
+    };
+    audit::append(tx, now, &actor, change).await?;
+    Ok((file, owner))
+}
+
+
+async fn commit_delete(tx: &mut Tx, key: String, actor: Actor, now: Timestamp) -> Result<bool, Error> {
+    let Some((id, number)) = files::hide(tx, &key, now).await? else { return Ok(false) };
+    let change = files::next_change(tx).await?;
+    files::end_version(tx, &id, number, change, Ended::Deleted).await?;
+    let before = files::version(tx, &id, number).await?;
+    let target = before.as_ref().map_or_else(|| key.clone(), |file| file.file_name.clone());
+    let change = Change {
+        action: "library.delete",
+        target: &target,
+        before: before.map(|file| json!({ "version": number, "file": file })),
+        after: None,
+    };
+    audit::append(tx, now, &actor, change).await?;
+    Ok(true)
+}

@@ -1,0 +1,101 @@
+//! What nobody needs any more goes: versions of deleted files after the retention time, blobs that lost their
+//! content, and blobs that never got one. A row goes before its blob; a blob goes only when no row names it.
+
+use futures_util::TryStreamExt as _;
+use jumpbag_wire::time::Timestamp;
+use serde_json::json;
+
+use super::Library;
+use crate::blobs::Listed;
+use crate::catalog::audit::{self, Actor, Change};
+use crate::catalog::files;
+use crate::error::Error;
+
+/// A blob without a row may belong to an upload that is not finished: longer than any upload may take.
+pub const STAGED_GRACE_SECS: i64 = 24 * 3600;
+/// How long a discarded blob stays, for a copy of the catalog that still names it.
+pub const GARBAGE_GRACE_SECS: i64 = 3600;
+const BATCH: i64 = 100;
+
+/// What a sweep removed.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    pub versions: u64,
+    pub blobs: u64,
+}
+
+impl Library {
+    /// Removes expired versions and discarded blobs.
+    pub async fn sweep(&self, now: Timestamp) -> Result<Swept, Error> {
+        let mut swept = Swept::default();
+        let before = now.plus_secs(-self.rules.retention_secs);
+        loop {
+            let removed = self.catalog.write(move |tx| Box::pin(expire(tx, before, now))).await?;
+            swept.versions += removed;
+            if removed < BATCH.unsigned_abs() {
+                break;
+            }
+        }
+        let before = now.plus_secs(-GARBAGE_GRACE_SECS);
+        let garbage = self
+            .catalog
+            .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::garbage(tx, before, i64::MAX).await?) }))
+            .await?;
+        for blob in garbage {
+            self.blobs.delete(&blob).await?;
+            swept.blobs += 1;
+            self.catalog
+                .write(move |tx| Box::pin(async move { Ok::<_, Error>(files::forget_garbage(tx, &blob).await?) }))
+                .await?;
+        }
+        Ok(swept)
+    }
+
+    /// Blobs that no row names and that are older than `before`.
+    pub async fn ownerless(&self, before: Timestamp) -> Result<Vec<Listed>, Error> {
+        let mut found = Vec::new();
+        let mut listed = self.blobs.list();
+        while let Some(blob) = listed.try_next().await? {
+            if blob.modified < before && !self.is_owned(&blob.key).await? {
+                found.push(blob);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what uploads left behind that were cut short before `before`: how many files that were.
+    pub async fn remove_ownerless(&self, before: Timestamp) -> Result<u64, Error> {
+        let mut removed = 0;
+        for blob in self.ownerless(before).await? {
+            self.blobs.delete(&blob.key).await?;
+            removed += 1;
+        }
+        let leftovers = self.blobs.leftovers(before).map_err(|e| Error::Internal(e.to_string()))?;
+        for path in leftovers {
+            if std::fs::remove_file(&path).is_ok() {
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn is_owned(&self, blob: &str) -> Result<bool, Error> {
+        let blob = blob.to_owned();
+        self.catalog.read(move |tx| Box::pin(async move { Ok(files::owns_blob(tx, &blob).await?) })).await
+    }
+}
+
+async fn expire(tx: &mut crate::catalog::Tx, before: Timestamp, now: Timestamp) -> Result<u64, Error> {
+    let expired = files::expired(tx, before, BATCH).await?;
+    for version in &expired {
+        files::forget(tx, version, now).await?;
+        let change = Change {
+            action: "library.expire",
+            target: &version.name,
+            before: Some(json!({ "id": version.file, "version": version.number, "sha256": version.sha256 })),
+            after: None,
+        };
+        audit::append(tx, now, &Actor::operator("sweep"), change).await?;
+    }
+    Ok(expired.len() as u64)
+}

@@ -1,0 +1,148 @@
+//! The OData query options of a collection, read from a query string into plain data.
+//! A filter's SQL text and its in-memory twin give the same answer on every row, on every database.
+
+mod filter;
+mod functions;
+mod lexer;
+mod options;
+mod order;
+mod parser;
+mod sql;
+mod types;
+
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod table_tests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod twin_tests;
+
+use std::cmp::Ordering;
+
+use jumpbag_wire::time::Timestamp;
+
+pub use filter::Filter;
+pub use options::Query;
+pub use order::{Order, compare, order_sql};
+
+/// The type of a property. A time is kept as a `bigint` of microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Bool,
+    Int,
+    Time,
+}
+
+impl Kind {
+    fn noun(self) -> &'static str {
+        match self {
+            Kind::Text => "text",
+            Kind::Bool => "a Boolean",
+            Kind::Int => "a whole number",
+            Kind::Time => "a time",
+        }
+    }
+
+    fn example(self) -> &'static str {
+        match self {
+            Kind::Text => "text in single quotes such as `'Pending'`",
+            Kind::Bool => "`true` or `false`",
+            Kind::Int => "a whole number such as `10`",
+            Kind::Time => "a time such as `2026-01-31T08:00:00Z`",
+        }
+    }
+}
+
+/// A property that can be filtered, ordered by and selected.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Property {
+    /// Its name on the wire.
+    pub name: &'static str,
+    /// The SQL expression that yields it: a column, or anything in parentheses. On PostgreSQL text must
+    /// come from a column with `collate "C"`.
+    pub column: &'static str,
+    pub kind: Kind,
+}
+
+/// A collection and what may be asked of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EntitySet {
+    pub name: &'static str,
+    pub properties: &'static [Property],
+    /// The largest `$top`.
+    pub max_top: u64,
+}
+
+impl EntitySet {
+    fn find(&'static self, name: &str) -> Option<&'static Property> {
+        self.properties
+            .iter()
+            .find(|property| property.name.eq_ignore_ascii_case(name))
+    }
+
+    fn unknown(&self, name: &str) -> String {
+        let names: Vec<_> = self.properties.iter().map(|property| property.name).collect();
+        format!(
+            "unknown property `{}`; `{}` has {}",
+            clip(name),
+            self.name,
+            names.join(", ")
+        )
+    }
+}
+
+/// A value in a filter, a parameter of its SQL text, or a property of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Literal {
+    Null,
+    Text(String),
+    Bool(bool),
+    Int(i64),
+    /// As a parameter: a `bigint` of microseconds.
+    Time(Timestamp),
+}
+
+impl Literal {
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Literal::Null => None,
+            Literal::Text(_) => Some(Kind::Text),
+            Literal::Bool(_) => Some(Kind::Bool),
+            Literal::Int(_) => Some(Kind::Int),
+            Literal::Time(_) => Some(Kind::Time),
+        }
+    }
+
+    /// How two values of one type stand to each other; none where one is null or the types differ.
+    /// Text goes by code point, false comes before true.
+    fn order(&self, other: &Literal) -> Option<Ordering> {
+        match (self, other) {
+            (Literal::Text(a), Literal::Text(b)) => Some(a.cmp(b)),
+            (Literal::Bool(a), Literal::Bool(b)) => Some(a.cmp(b)),
+            (Literal::Int(a), Literal::Int(b)) => Some(a.cmp(b)),
+            (Literal::Time(a), Literal::Time(b)) => Some(a.cmp(b)),
+            _ => None,
+        }
+    }
+}
+
+/// What is wrong with a query, where, and what would be right: the message of an `ODataError` answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ODataError(pub String);
+
+/// What a client sent, made fit for a message: short, and free of control characters.
+fn clip(text: &str) -> String {
+    const MOST: usize = 60;
+    let shown = text.chars().take(MOST);
+    let mut clipped: String = shown
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(MOST).is_some() {
+        clipped.push('…');
+    }
+    clipped
+}

@@ -1,0 +1,238 @@
+//! Random filters and orders over random rows: the databases and the in-memory twin must agree.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+use super::random::{Cells, ROWS, any_order, any_rows, condition, parse_filter, print, untyped, value_of};
+use super::*;
+
+const CREATE: &str = "create temporary table rows (id bigint primary key, name text COLLATE, note text COLLATE, \
+                      size bigint, rank bigint, open boolean, made bigint, seen bigint)";
+const INSERT: &str = "insert into rows values ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+fn select(filter: &Filter, order: &[Order], params: &mut Vec<Literal>) -> String {
+    params.push(Literal::Int(7));
+    let condition = filter.to_sql(params);
+    let order = if order.is_empty() {
+        String::new()
+    } else {
+        format!("{}, ", order_sql(order))
+    };
+    format!("select id from rows where cast($1 as bigint) = 7 and {condition} order by {order}id")
+}
+
+fn expected(rows: &[Cells], filter: &Filter, order: &[Order]) -> Vec<i64> {
+    let mut found: Vec<_> = rows
+        .iter()
+        .zip(0i64..)
+        .filter(|(row, _)| filter.matches(&value_of(row)))
+        .collect();
+    found.sort_by(|(a, _), (b, _)| compare(order, &value_of(a), &value_of(b)));
+    found.into_iter().map(|(_, id)| id).collect()
+}
+
+fn sqlite_value(literal: &Literal) -> rusqlite::types::Value {
+    match literal {
+        Literal::Null => rusqlite::types::Value::Null,
+        Literal::Text(text) => text.clone().into(),
+        Literal::Bool(value) => (*value).into(),
+        Literal::Int(value) => (*value).into(),
+        Literal::Time(time) => time.micros().into(),
+    }
+}
+
+fn sqlite() -> rusqlite::Connection {
+    let database = rusqlite::Connection::open_in_memory().expect("a database in memory");
+    let flags = rusqlite::functions::FunctionFlags::SQLITE_DETERMINISTIC;
+    database
+        .create_scalar_function("strpos", 2, flags, |call| {
+            let (text, part): (Option<String>, Option<String>) = (call.get(0)?, call.get(1)?);
+            let (Some(text), Some(part)) = (text, part) else {
+                return Ok(None);
+            };
+            let place = text.find(&part).map_or(0, |at| text[..at].chars().count() + 1);
+            Ok(i64::try_from(place).ok())
+        })
+        .expect("a function");
+    database
+        .execute(&CREATE.replace("COLLATE", ""), [])
+        .expect("a table");
+    database
+}
+
+fn sqlite_answer(rows: &[Cells], filter: &Filter, order: &[Order]) -> rusqlite::Result<Vec<i64>> {
+    let database = sqlite();
+    for (row, id) in rows.iter().zip(0i64..) {
+        let cells = std::iter::once(id.into()).chain(row.iter().map(sqlite_value));
+        database.execute(INSERT, rusqlite::params_from_iter(cells))?;
+    }
+    let mut params = Vec::new();
+    let sql = select(filter, order, &mut params);
+    let mut statement = database.prepare(&sql)?;
+    let found = statement.query_map(
+        rusqlite::params_from_iter(params.iter().map(sqlite_value)),
+        |row| row.get(0),
+    )?;
+    found.collect()
+}
+
+proptest! {
+    #![proptest_config(Config::with_cases(1_000))]
+
+    #[test]
+    fn sqlite_agrees_with_memory(text in condition(), rows in any_rows(), order in any_order()) {
+        let filter = parse_filter(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+        let answer = sqlite_answer(&rows, &filter, &order);
+        prop_assert_eq!(answer, Ok(expected(&rows, &filter, &order)), "{}", text);
+    }
+
+    #[test]
+    fn whatever_parses_runs(text in untyped(), rows in any_rows()) {
+        if let Ok(filter) = parse_filter(&text) {
+            let answer = sqlite_answer(&rows, &filter, &[]);
+            prop_assert_eq!(answer, Ok(expected(&rows, &filter, &[])), "{}", text);
+        }
+    }
+
+    #[test]
+    fn printed_filter_parses_to_itself(text in condition()) {
+        let filter = parse_filter(&text).map_err(|error| TestCaseError::fail(format!("{text}: {error}")))?;
+        let printed = print(&filter.0);
+        prop_assert_eq!(parse_filter(&printed), Ok(filter), "{}", printed);
+    }
+
+    #[test]
+    fn no_input_panics(raw in any::<String>(), untyped in untyped(), option in "(\\$|%24)?(filter|orderby|select|top|x)") {
+        let _ = Query::parse(Some(&raw), &ROWS);
+        for value in [&raw, &untyped, &format!("{untyped}{raw}"), &format!("name eq '{raw}")] {
+            let _ = Query::parse(Some(&format!("{option}={value}")), &ROWS);
+            let _ = parse_filter(value);
+        }
+    }
+}
+
+/// The largest filters that are allowed stay within what SQLite can parse.
+#[test]
+fn largest_filters_run() {
+    let wide = vec!["size eq 1"; 200].join(" or ");
+    let list = format!("size in ({})", vec!["1"; 1_000].join(","));
+    let deep = format!("{}open{}", "open and not (".repeat(16), ")".repeat(16));
+    let deep_or = format!("{}open{}", "open and (size eq 1 or ".repeat(32), ")".repeat(32));
+    let row = |open| {
+        vec![
+            Literal::Null,
+            Literal::Null,
+            Literal::Int(1),
+            Literal::Null,
+            open,
+            Literal::Null,
+            Literal::Null,
+        ]
+    };
+    let rows = [
+        row(Literal::Bool(true)),
+        row(Literal::Bool(false)),
+        row(Literal::Null),
+    ];
+    for text in [wide, list, deep, deep_or] {
+        let filter = parse_filter(&text).expect("a filter");
+        assert_eq!(
+            sqlite_answer(&rows, &filter, &[]),
+            Ok(expected(&rows, &filter, &[]))
+        );
+    }
+}
+
+// PostgreSQL, where there is one.
+
+async fn postgres_answer(
+    client: &mut tokio_postgres::Client,
+    rows: &[Cells],
+    filter: &Filter,
+    order: &[Order],
+) -> Result<Vec<i64>, tokio_postgres::Error> {
+    use tokio_postgres::types::ToSql;
+    fn value(literal: &Literal) -> Box<dyn ToSql + Sync + Send> {
+        match literal {
+            Literal::Null => unreachable!("null is no parameter"),
+            Literal::Text(text) => Box::new(text.clone()),
+            Literal::Bool(value) => Box::new(*value),
+            Literal::Int(value) => Box::new(*value),
+            Literal::Time(time) => Box::new(time.micros()),
+        }
+    }
+    let transaction = client.transaction().await?;
+    for (row, id) in rows.iter().zip(0i64..) {
+        let (mut columns, mut values) = (vec!["id"], vec![value(&Literal::Int(id))]);
+        for (property, cell) in ROWS
+            .properties
+            .iter()
+            .zip(row)
+            .filter(|(_, cell)| **cell != Literal::Null)
+        {
+            columns.push(property.column);
+            values.push(value(cell));
+        }
+        let places: Vec<_> = (1..=values.len()).map(|place| format!("${place}")).collect();
+        let insert = format!(
+            "insert into rows ({}) values ({})",
+            columns.join(", "),
+            places.join(", ")
+        );
+        let values: Vec<_> = values
+            .iter()
+            .map(|value| &**value as &(dyn ToSql + Sync))
+            .collect();
+        transaction.execute(&insert, &values).await?;
+    }
+    let mut params = Vec::new();
+    let sql = select(filter, order, &mut params);
+    let params: Vec<_> = params.iter().map(value).collect();
+    let params: Vec<_> = params
+        .iter()
+        .map(|value| &**value as &(dyn ToSql + Sync))
+        .collect();
+    let found = transaction.query(&sql, &params).await?;
+    transaction.rollback().await?;
+    Ok(found.iter().map(|row| row.get(0)).collect())
+}
+
+#[test]
+#[ignore = "needs a PostgreSQL, named by JUMPBAG_TEST_POSTGRES"]
+fn postgres_agrees_with_memory() {
+    let address = std::env::var("JUMPBAG_TEST_POSTGRES").expect("JUMPBAG_TEST_POSTGRES is set");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let connect = tokio_postgres::connect(&address, tokio_postgres::NoTls);
+    let (client, connection) = runtime.block_on(connect).expect("a connection");
+    runtime.spawn(connection);
+    let client = std::cell::RefCell::new(client);
+    let create = CREATE.replace("COLLATE", "collate \"C\"");
+    runtime
+        .block_on(client.borrow().batch_execute(&create))
+        .expect("a table");
+
+    let cases = (
+        prop_oneof![3 => condition(), 1 => untyped()],
+        any_rows(),
+        any_order(),
+    );
+    let mut runner = TestRunner::new(Config {
+        cases: 3_000,
+        source_file: Some(file!()),
+        ..Config::default()
+    });
+    let outcome = runner.run(&cases, |(text, rows, order)| {
+        let Ok(filter) = parse_filter(&text) else {
+            return Ok(());
+        };
+        let mut client = client.borrow_mut();
+        let answer = runtime.block_on(postgres_answer(&mut client, &rows, &filter, &order));
+        let answer = answer.map_err(|error| TestCaseError::fail(format!("{text}: {error:?}")))?;
+        prop_assert_eq!(answer, expected(&rows, &filter, &order), "{}", text);
+        Ok(())
+    });
+    outcome.expect("PostgreSQL agrees with memory");
+}
