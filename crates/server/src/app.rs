@@ -10,6 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::http::listing;
 use crate::library::name::Strictness;
+use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
@@ -90,13 +91,22 @@ impl App {
 
     /// One round of housekeeping.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), crate::error::Error> {
-        use crate::library::sweep::STAGED_GRACE_SECS;
         let swept = self.library.sweep(now).await?;
-        let ownerless = self.library.remove_ownerless(now.plus_secs(-STAGED_GRACE_SECS)).await?;
         self.access.sweep(now).await?;
-        self.metrics.swept(swept.versions, swept.blobs + ownerless);
-        if swept.versions + swept.blobs + ownerless > 0 {
-            tracing::info!(versions = swept.versions, blobs = swept.blobs + ownerless, "swept");
+        self.limiter.sweep(now).await?;
+        self.metrics.swept(swept.versions, swept.blobs);
+        if swept.versions + swept.blobs > 0 {
+            tracing::info!(versions = swept.versions, blobs = swept.blobs, "swept");
+        }
+        Ok(())
+    }
+
+    /// Removes what uploads left behind that were cut off: walks over all blobs.
+    pub async fn sweep_ownerless(&self, now: Timestamp) -> Result<(), crate::error::Error> {
+        let removed = self.library.remove_ownerless(now.plus_secs(-STAGED_GRACE_SECS)).await?;
+        self.metrics.swept(0, removed);
+        if removed > 0 {
+            tracing::info!(blobs = removed, "swept what cut-off uploads had left");
         }
         Ok(())
     }

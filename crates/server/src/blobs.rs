@@ -59,7 +59,7 @@ impl BlobStore {
         let setup = |what: &str, e: std::io::Error| {
             BlobError::Setup(format!("cannot {what} blob folder `{}`: {e}", path.display()))
         };
-        std::fs::create_dir_all(path).map_err(|e| setup("create", e))?;
+        crate::files::create_private_dir(path).map_err(|e| setup("create", e))?;
         let path = path.canonicalize().map_err(|e| setup("find", e))?;
         let parent = path.parent().unwrap_or(&path);
         std::fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(|e| setup("sync", e))?;

@@ -170,6 +170,16 @@ impl Limiter {
     }
 }
 
+impl Limiter {
+    /// Forgets shared counts that no window needs any more.
+    pub async fn sweep(&self, now: Timestamp) -> Result<(), CatalogError> {
+        let Some(catalog) = &self.shared else { return Ok(()) };
+        let longest = self.library.iter().map(|quota| quota.seconds).max().unwrap_or(0);
+        let before = now.secs() - longest;
+        catalog.write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) })).await
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Quota, Window};

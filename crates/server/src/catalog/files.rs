@@ -279,14 +279,18 @@ pub async fn digests(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<String>
     rows.into_iter().map(|mut row| row.take()).collect()
 }
 
-/// Whether a blob has a row: a content's, or one that says it is garbage.
-pub async fn owns_blob(tx: &mut Tx, key: &str) -> Result<bool, CatalogError> {
-    tx.one(
-        "select exists (select 1 from contents where blob = $1) or exists (select 1 from garbage where blob = $1)",
-        &[key.into()],
-    )
-    .await?
-    .take()
+/// Which of these blobs have a row: a content's, or one that says that they are garbage.
+pub async fn owned(tx: &mut Tx, blobs: &[String]) -> Result<Vec<String>, CatalogError> {
+    if blobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = (1..=blobs.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "select blob from contents where blob in ({list}) union select blob from garbage where blob in ({list})"
+    );
+    let params: Vec<Value> = blobs.iter().map(|blob| blob.as_str().into()).collect();
+    let rows = tx.query(&sql, &params).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
 }
 
 /// A version that the retention time no longer protects.

@@ -21,8 +21,21 @@ const WAITING: usize = 4096;
 
 pub(super) struct Sqlite {
     file: PathBuf,
-    jobs: mpsc::SyncSender<Box<dyn Job>>,
+    /// Gone only while this is dropped.
+    jobs: Option<mpsc::SyncSender<Box<dyn Job>>>,
+    writer: Option<std::thread::JoinHandle<()>>,
     readers: Arc<Readers>,
+}
+
+impl Drop for Sqlite {
+    /// The last connection to close puts the write-ahead log into the main file: that must be the writer's.
+    fn drop(&mut self) {
+        self.readers.idle.lock().unwrap_or_else(|e| e.into_inner()).clear();
+        drop(self.jobs.take());
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
 }
 
 struct Readers {
@@ -78,12 +91,12 @@ impl Sqlite {
             .map(|_| connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|c| Tx { link: Link::Sqlite(c) }))
             .collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::sync_channel(WAITING);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
             .spawn(move || serve(Tx { link: Link::Sqlite(writer) }, &queue))
             .map_err(|source| CatalogError::Failed(source.into()))?;
         let readers = Arc::new(Readers { idle: Mutex::new(idle), permits: Semaphore::new(READERS) });
-        Ok(Sqlite { file: file.to_owned(), jobs, readers })
+        Ok(Sqlite { file: file.to_owned(), jobs: Some(jobs), writer: Some(thread), readers })
     }
 
     /// A connection for reading that is nobody else's.
@@ -99,7 +112,10 @@ impl Sqlite {
     {
         let (answer, outcome) = oneshot::channel();
         let job = Box::new(Work { work: Some(work), result: None, answer });
-        self.jobs.try_send(job).map_err(|_| E::from(CatalogError::Busy("too many writes are waiting".into())))?;
+        let queued = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
+        if !queued {
+            return Err(CatalogError::Busy("too many writes are waiting".into()).into());
+        }
         outcome.await.unwrap_or_else(|_| Err(E::from(CatalogError::Failed("writer thread ended".into()))))
     }
 

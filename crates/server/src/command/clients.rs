@@ -158,7 +158,7 @@ fn list(clients: &[ClientRow], as_json: bool) {
     }
     println!("{:<38} {:<24} {:<22} {:<22} NAME", "CLIENT ID", "PERMISSIONS", "CREATED", "EXPIRES");
     for client in clients {
-        let expires = client.expires_at.map_or_else(|| "never".to_owned(), |at| short(at));
+        let expires = client.expires_at.map_or_else(|| "never".to_owned(), short);
         let created = short(client.created_at);
         println!(
             "{:<38} {:<24} {created:<22} {expires:<22} {}",

@@ -18,6 +18,8 @@ use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
+/// Sweeps between two walks over all blobs: a day.
+const OWNERLESS_EVERY: u64 = 144;
 
 pub async fn run(settings: Settings) -> Result<(), Failure> {
     log(&settings);
@@ -133,8 +135,13 @@ Try it: get a token, upload a file, list the library.
 }
 
 async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    loop {
-        if let Err(e) = app.sweep(Timestamp::now()).await {
+    for round in 0u64.. {
+        let now = Timestamp::now();
+        let mut outcome = app.sweep(now).await;
+        if outcome.is_ok() && round.is_multiple_of(OWNERLESS_EVERY) {
+            outcome = app.sweep_ownerless(now).await;
+        }
+        if let Err(e) = outcome {
             app.metrics.sweep_failed();
             tracing::error!(error = e.chain(), "sweep failed: it is tried again later");
         }

@@ -94,7 +94,8 @@ pub async fn handle(app: Arc<App>, router: Router, peer: Peer, request: Request<
 fn context(app: &App, peer: Peer, request: &Request<Incoming>) -> Context {
     let trusted = app.settings.trusted_proxies.contains(&peer.address.ip());
     let forwarded = |name: &str| {
-        let value = trusted.then(|| request.headers().get(name)).flatten()?;
+        // The proxy's own word comes last; what comes before it may be the client's.
+        let value = trusted.then(|| request.headers().get_all(name).iter().next_back()).flatten()?;
         value.to_str().ok().map(|value| value.rsplit(',').next().unwrap_or(value).trim().to_owned())
     };
     let address = forwarded("x-forwarded-for").and_then(|text| text.parse().ok()).unwrap_or(peer.address.ip());

@@ -187,8 +187,10 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 fn marked(mut response: Response, etag: &str) -> Response {
+    let headers = response.headers_mut();
     if let Ok(etag) = HeaderValue::from_str(etag) {
-        response.headers_mut().insert(header::ETAG, etag);
+        headers.insert(header::ETAG, etag);
     }
+    headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     response
 }

@@ -1,9 +1,9 @@
 //! What the service says of itself: service document, metadata and OpenAPI.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use axum::Extension;
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 use http::header;
 use serde_json::json;
 
@@ -36,8 +36,10 @@ pub async fn metadata() -> Response {
 }
 
 /// The OpenAPI document of this server.
-pub async fn openapi() -> Json<utoipa::openapi::OpenApi> {
-    Json(super::openapi())
+pub async fn openapi() -> Response {
+    static DOCUMENT: LazyLock<String> =
+        LazyLock::new(|| super::openapi().to_pretty_json().unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}")));
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
 /// Properties that may be null.

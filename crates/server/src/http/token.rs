@@ -1,6 +1,7 @@
 //! The embedded token issuer on the wire: token endpoints, discovery and keys.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +21,7 @@ use crate::error::Error;
 
 /// Bytes of a token request: an assertion with a chain of certificates is a few thousand.
 const MAX_BODY: usize = 64 * 1024;
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// A token request: a form, as OAuth2 has it.
 #[derive(utoipa::ToSchema)]
@@ -86,7 +88,9 @@ async fn token(
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
     let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
-    let body = Limited::new(body, MAX_BODY).collect().await;
+    let body = tokio::time::timeout(MAX_TIME, Limited::new(body, MAX_BODY).collect())
+        .await
+        .map_err(|_| Error::Slow(format!("a token request may take {} seconds", MAX_TIME.as_secs())))?;
     let request = match body {
         Ok(body) if app.access.is_tenant(tenant) => TokenRequest::parse(
             version,

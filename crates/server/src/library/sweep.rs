@@ -54,11 +54,15 @@ impl Library {
     /// Blobs that no row names and that are older than `before`.
     pub async fn ownerless(&self, before: Timestamp) -> Result<Vec<Listed>, Error> {
         let mut found = Vec::new();
-        let mut listed = self.blobs.list();
-        while let Some(blob) = listed.try_next().await? {
-            if blob.modified < before && !self.is_owned(&blob.key).await? {
-                found.push(blob);
-            }
+        let mut listed = self.blobs.list().try_chunks(BATCH as usize);
+        while let Some(blobs) = listed.try_next().await.map_err(|e| e.1)? {
+            let old: Vec<Listed> = blobs.into_iter().filter(|blob| blob.modified < before).collect();
+            let keys: Vec<String> = old.iter().map(|blob| blob.key.clone()).collect();
+            let owned = self
+                .catalog
+                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::owned(tx, &keys).await?) }))
+                .await?;
+            found.extend(old.into_iter().filter(|blob| !owned.contains(&blob.key)));
         }
         Ok(found)
     }
@@ -77,11 +81,6 @@ impl Library {
             }
         }
         Ok(removed)
-    }
-
-    async fn is_owned(&self, blob: &str) -> Result<bool, Error> {
-        let blob = blob.to_owned();
-        self.catalog.read(move |tx| Box::pin(async move { Ok(files::owns_blob(tx, &blob).await?) })).await
     }
 }
 
