@@ -70,7 +70,12 @@ impl Access {
         let lifetime = settings.token_lifetime_seconds;
         keys::ensure(&catalog, Actor::operator("serve"), now).await?;
         let keys = load(&catalog, lifetime, now).await?;
-        let issuers = settings.issuers.iter().cloned().map(Issuer::new).collect::<Result<Vec<_>, _>>();
+        let issuers = settings
+            .issuers
+            .iter()
+            .cloned()
+            .map(Issuer::new)
+            .collect::<Result<Vec<_>, _>>();
         let issuers = issuers.map_err(|e| Error::Internal(format!("cannot prepare an issuer: {e}")))?;
         let mut audiences = settings.audiences.clone();
         audiences.extend(settings.public_url.clone());
@@ -104,23 +109,31 @@ impl Access {
     pub async fn caller(&self, authorization: Option<&str>, now: Timestamp) -> Result<Arc<Caller>, Error> {
         let caller = match self.verifier.verify(authorization, now).await {
             // Another node, or `keys rotate`, may have made a key since.
-            Err(AuthError::UnknownKey) if self.reload(now).await? => self.verifier.verify(authorization, now).await,
+            Err(AuthError::UnknownKey) if self.reload(now).await? => {
+                self.verifier.verify(authorization, now).await
+            }
             answer => answer,
         };
-        let caller = caller
-            .map_err(|e| Error::Unauthorized { message: e.message(), challenge: e.challenge() })?;
+        let caller = caller.map_err(|e| Error::Unauthorized {
+            message: e.message(),
+            challenge: e.challenge(),
+        })?;
         self.confirm(caller, now).await
     }
 
     /// A token of ours counts only while its client is registered, and for what the client may do now.
     async fn confirm(&self, caller: Arc<Caller>, now: Timestamp) -> Result<Arc<Caller>, Error> {
-        let Kind::App { client_id } = &caller.kind else { return Ok(caller) };
+        let Kind::App { client_id } = &caller.kind else {
+            return Ok(caller);
+        };
         if !self.tenant.issues_as(&caller.issuer) {
             return Ok(caller);
         }
         let Some(permissions) = self.permissions(client_id, now).await? else {
             return Err(Error::Unauthorized {
-                message: "Unauthorized request - reason of failure: the token's client is not registered any more".into(),
+                message:
+                    "Unauthorized request - reason of failure: the token's client is not registered any more"
+                        .into(),
                 challenge: "Bearer error=\"invalid_token\", error_description=\"the client is gone\"".into(),
             });
         };
@@ -144,7 +157,13 @@ impl Access {
         if clients.len() >= MANY {
             clients.clear();
         }
-        clients.insert(client_id.to_owned(), Known { permissions: permissions.clone(), at: now });
+        clients.insert(
+            client_id.to_owned(),
+            Known {
+                permissions: permissions.clone(),
+                at: now,
+            },
+        );
         Ok(permissions)
     }
 
@@ -200,7 +219,9 @@ impl Access {
             Ok(audience) => audience,
             Err(refused) => return Ok(Err(refused)),
         };
-        let Some(client) = client else { return Err(Error::Internal("nobody was let in".into())) };
+        let Some(client) = client else {
+            return Err(Error::Internal("nobody was let in".into()));
+        };
         self.reload(now).await?;
         let keys = self.ring.load_full();
         let grant = Grant {
@@ -211,7 +232,9 @@ impl Access {
             base,
             tenant: &self.tenant,
         };
-        mint(&keys.ring, &grant, now).map(Ok).map_err(|e| Error::Internal(e.to_string()))
+        mint(&keys.ring, &grant, now)
+            .map(Ok)
+            .map_err(|e| Error::Internal(e.to_string()))
     }
 
     async fn slow_down(&self, client_id: &str, address: IpAddr, now: Timestamp) -> Result<(), Error> {
@@ -221,7 +244,10 @@ impl Access {
         }
         let Ok(_place) = self.waiting.try_acquire() else {
             let seconds = delay.as_secs() + 1;
-            return Err(Error::TooManyRequests("too many failed token requests: wait and try again".into(), seconds));
+            return Err(Error::TooManyRequests(
+                "too many failed token requests: wait and try again".into(),
+                seconds,
+            ));
         };
         tokio::time::sleep(delay).await;
         Ok(())
@@ -245,7 +271,14 @@ fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
 
 async fn load(catalog: &Catalog, lifetime: i64, now: Timestamp) -> Result<Keys, Error> {
     let keys = keys::all(catalog).await?;
-    let kids = keys.iter().map(|key| format!("{} {:?}", key.kid, key.retired)).collect();
+    let kids = keys
+        .iter()
+        .map(|key| format!("{} {:?}", key.kid, key.retired))
+        .collect();
     let ring = KeyRing::new(keys, lifetime).map_err(|e| Error::Internal(format!("signing keys: {e}")))?;
-    Ok(Keys { ring: Arc::new(ring), kids, loaded: now })
+    Ok(Keys {
+        ring: Arc::new(ring),
+        kids,
+        loaded: now,
+    })
 }

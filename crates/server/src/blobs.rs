@@ -62,11 +62,18 @@ impl BlobStore {
         crate::files::create_private_dir(path).map_err(|e| setup("create", e))?;
         let path = path.canonicalize().map_err(|e| setup("find", e))?;
         let parent = path.parent().unwrap_or(&path);
-        std::fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(|e| setup("sync", e))?;
+        std::fs::File::open(parent)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|e| setup("sync", e))?;
         let store = object_store::local::LocalFileSystem::new_with_prefix(&path)
             .map_err(BlobError::Failed)?
             .with_fsync(true);
-        Ok(BlobStore { store: Arc::new(store), prefix: Key::default(), folder: Some(path), part: FOLDER_PART })
+        Ok(BlobStore {
+            store: Arc::new(store),
+            prefix: Key::default(),
+            folder: Some(path),
+            part: FOLDER_PART,
+        })
     }
 
     /// Opens a bucket: `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`. Options are those
@@ -77,11 +84,20 @@ impl BlobStore {
             .map_err(|e| BlobError::Setup(format!("`blob_url` = `{url}` is not an address: {e}")))?;
         let from_environment = std::env::vars()
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .filter(|(name, _)| ["aws_", "azure_", "google_"].iter().any(|prefix| name.starts_with(prefix)));
+            .filter(|(name, _)| {
+                ["aws_", "azure_", "google_"]
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
+            });
         let options = from_environment.chain(options.clone());
         let (store, prefix) = object_store::parse_url_opts(&url, options)
             .map_err(|e| BlobError::Setup(format!("`blob_url` = `{url}` cannot be used: {e}")))?;
-        Ok(BlobStore { store: Arc::from(store), prefix, folder: None, part: BUCKET_PART })
+        Ok(BlobStore {
+            store: Arc::from(store),
+            prefix,
+            folder: None,
+            part: BUCKET_PART,
+        })
     }
 
     /// Bytes of memory one upload may hold at a time.
@@ -123,7 +139,11 @@ impl BlobStore {
 
     /// The bytes of a blob, as they are stored: whoever serves them checks their digest.
     pub async fn open(&self, blob: &str) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
-        let found = self.store.get(&self.key(blob)).await.map_err(|e| missing(blob, e))?;
+        let found = self
+            .store
+            .get(&self.key(blob))
+            .await
+            .map_err(|e| missing(blob, e))?;
         let blob = blob.to_owned();
         Ok(found.into_stream().map_err(move |e| missing(&blob, e)).boxed())
     }
@@ -152,7 +172,9 @@ impl BlobStore {
 
     /// Files of uploads cut short before `before`, which a folder keeps beside the blobs and does not list.
     pub fn leftovers(&self, before: Timestamp) -> std::io::Result<Vec<PathBuf>> {
-        let Some(folder) = &self.folder else { return Ok(Vec::new()) };
+        let Some(folder) = &self.folder else {
+            return Ok(Vec::new());
+        };
         let mut found = Vec::new();
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
@@ -171,7 +193,11 @@ impl BlobStore {
         let mut writer = self.create();
         writer.write(Bytes::from_static(b"probe")).await?;
         let blob = writer.finish().await?;
-        let read = self.open(&blob).await?.try_fold(0, |sum, bytes| async move { Ok(sum + bytes.len()) }).await;
+        let read = self
+            .open(&blob)
+            .await?
+            .try_fold(0, |sum, bytes| async move { Ok(sum + bytes.len()) })
+            .await;
         self.delete(&blob).await?;
         read.map(|_| ())
     }
@@ -194,7 +220,11 @@ impl BlobWriter {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.held += bytes.len();
         self.waiting.push(bytes);
-        if self.held >= self.part { self.flush().await } else { Ok(()) }
+        if self.held >= self.part {
+            self.flush().await
+        } else {
+            Ok(())
+        }
     }
 
     fn take_waiting(&mut self) -> PutPayload {
@@ -235,7 +265,12 @@ impl BlobWriter {
     async fn complete(&mut self) -> Result<(), BlobError> {
         if self.upload.is_none() {
             let payload = self.take_waiting();
-            return self.store.put(&self.key, payload).await.map(|_| ()).map_err(failed);
+            return self
+                .store
+                .put(&self.key, payload)
+                .await
+                .map(|_| ())
+                .map_err(failed);
         }
         if self.held > 0 {
             self.flush().await?;
@@ -259,7 +294,11 @@ impl BlobWriter {
 }
 
 fn failed(error: object_store::Error) -> BlobError {
-    if is_full(&error) { BlobError::Full(error) } else { BlobError::Failed(error) }
+    if is_full(&error) {
+        BlobError::Full(error)
+    } else {
+        BlobError::Failed(error)
+    }
 }
 
 fn missing(blob: &str, error: object_store::Error) -> BlobError {

@@ -66,14 +66,18 @@ enum Link {
 impl Catalog {
     /// Opens or creates the SQLite database in `file` and brings its tables up to date.
     pub async fn open_sqlite(file: &Path) -> Result<Catalog, CatalogError> {
-        let catalog = Catalog { backend: Backend::Sqlite(sqlite::Sqlite::open(file)?) };
+        let catalog = Catalog {
+            backend: Backend::Sqlite(sqlite::Sqlite::open(file)?),
+        };
         catalog.migrate().await?;
         Ok(catalog)
     }
 
     /// Connects to PostgreSQL (`postgres://…`) and brings its tables up to date.
     pub async fn open_postgres(url: &str, connections: usize) -> Result<Catalog, CatalogError> {
-        let catalog = Catalog { backend: Backend::Postgres(postgres::Postgres::open(url, connections).await?) };
+        let catalog = Catalog {
+            backend: Backend::Postgres(postgres::Postgres::open(url, connections).await?),
+        };
         catalog.migrate().await?;
         Ok(catalog)
     }
@@ -126,16 +130,23 @@ impl Catalog {
     async fn freeze(&self) -> Result<Frozen, CatalogError> {
         let mut tx = match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.connection()?,
-            Backend::Postgres(postgres) => Tx { link: Link::Postgres(postgres.connection().await?) },
+            Backend::Postgres(postgres) => Tx {
+                link: Link::Postgres(postgres.connection().await?),
+            },
         };
-        let begin = if self.is_shared() { postgres::SNAPSHOT } else { "begin; select change from tenant" };
+        let begin = if self.is_shared() {
+            postgres::SNAPSHOT
+        } else {
+            "begin; select change from tenant"
+        };
         tx.script(begin).await?;
         Ok(Frozen { tx: Some(tx) })
     }
 
     /// Asks the database for one row: an error when it cannot answer.
     pub async fn ping(&self) -> Result<(), CatalogError> {
-        self.read(|tx| Box::pin(async move { tx.one("select change from tenant", &[]).await.map(|_| ()) })).await
+        self.read(|tx| Box::pin(async move { tx.one("select change from tenant", &[]).await.map(|_| ()) }))
+            .await
     }
 
     async fn migrate(&self) -> Result<(), CatalogError> {
@@ -152,7 +163,9 @@ struct Frozen {
 impl Frozen {
     async fn query(&mut self, sql: String, params: Vec<Value>) -> Result<Vec<Vec<Value>>, CatalogError> {
         let Some(mut tx) = self.tx.take() else {
-            return Err(CatalogError::Failed("an earlier statement of this snapshot failed".into()));
+            return Err(CatalogError::Failed(
+                "an earlier statement of this snapshot failed".into(),
+            ));
         };
         let (tx, rows) = if let Link::Sqlite(_) = tx.link {
             tokio::task::spawn_blocking(move || {
@@ -176,7 +189,10 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         // A connection in an open transaction does not go back to the pool.
-        if let Some(Tx { link: Link::Postgres(client) }) = self.tx.take() {
+        if let Some(Tx {
+            link: Link::Postgres(client),
+        }) = self.tx.take()
+        {
             drop(deadpool_postgres::Object::take(client));
         }
     }
@@ -215,7 +231,11 @@ impl Tx {
     /// writer, so nothing needs to be locked there.
     pub async fn lock(&mut self, name: &str) -> Result<(), CatalogError> {
         if matches!(self.link, Link::Postgres(_)) {
-            self.query("select 1 from pg_advisory_xact_lock(hashtextextended($1, 0))", &[name.into()]).await?;
+            self.query(
+                "select 1 from pg_advisory_xact_lock(hashtextextended($1, 0))",
+                &[name.into()],
+            )
+            .await?;
         }
         Ok(())
     }

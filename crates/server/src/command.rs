@@ -122,7 +122,9 @@ impl Args {
         let mut settings = Vec::new();
         for pair in &self.set {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
-                Failure::Said(format!("--set `{pair}`: expected KEY=VALUE, for example --set rate_limits=false"))
+                Failure::Said(format!(
+                    "--set `{pair}`: expected KEY=VALUE, for example --set rate_limits=false"
+                ))
             })?;
             settings.push((format!("--set {key}"), key.trim().to_owned(), value.to_owned()));
         }
@@ -131,9 +133,16 @@ impl Args {
             ("--data-dir", "data_dir", &self.data_dir),
             ("--tls", "tls", &self.tls),
         ] {
-            settings.extend(value.clone().map(|value| (flag.to_owned(), key.to_owned(), value)));
+            settings.extend(
+                value
+                    .clone()
+                    .map(|value| (flag.to_owned(), key.to_owned(), value)),
+            );
         }
-        Ok(Flags { config: self.config.clone(), settings })
+        Ok(Flags {
+            config: self.config.clone(),
+            settings,
+        })
     }
 }
 
@@ -167,7 +176,9 @@ fn config(layers: &Layers) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
-    let document = crate::http::openapi().to_pretty_json().map_err(|e| Failure::Said(e.to_string()))?;
+    let document = crate::http::openapi()
+        .to_pretty_json()
+        .map_err(|e| Failure::Said(e.to_string()))?;
     println!("{document}");
     Ok(())
 }

@@ -65,7 +65,12 @@ pub struct Upload {
 impl Library {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
         let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
-        Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
+        Library {
+            catalog,
+            blobs,
+            rules,
+            upload_memory: Arc::new(Semaphore::new(uploads)),
+        }
     }
 
     pub fn rules(&self) -> &Rules {
@@ -100,7 +105,10 @@ impl Library {
     /// `InvalidInput` when the name is taken and may not be replaced; then the staged bytes are gone.
     pub async fn upload(&self, upload: Upload, actor: Actor, now: Timestamp) -> Result<LibraryFile, Error> {
         let content = upload.content.clone();
-        let outcome = self.catalog.write(move |tx| Box::pin(commit_upload(tx, upload, actor, now))).await;
+        let outcome = self
+            .catalog
+            .write(move |tx| Box::pin(commit_upload(tx, upload, actor, now)))
+            .await;
         match outcome {
             Ok((file, owner)) => {
                 // The same bytes were there before: ours have no row and are not needed.
@@ -135,14 +143,18 @@ impl Library {
     /// `NotFound` when no file lives under the name.
     pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let key = name::key(name);
-        let hidden =
-            self.catalog.write(move |tx| Box::pin(commit_delete(tx, key, actor, now))).await?;
+        let hidden = self
+            .catalog
+            .write(move |tx| Box::pin(commit_delete(tx, key, actor, now)))
+            .await?;
         if hidden { Ok(()) } else { Err(absent(name)) }
     }
 
     /// How many files live in the library, and how many bytes its contents have.
     pub async fn usage(&self) -> Result<(u64, u64), Error> {
-        self.catalog.read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) })).await
+        self.catalog
+            .read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) }))
+            .await
     }
 }
 
@@ -173,13 +185,19 @@ async fn commit_upload(
             upload.name.as_str()
         )));
     };
-    let before = if number > 1 { files::version(tx, &id, number - 1).await? } else { None };
+    let before = if number > 1 {
+        files::version(tx, &id, number - 1).await?
+    } else {
+        None
+    };
     let owner = files::keep_content(tx, &upload.content, now).await?;
     let change = files::next_change(tx).await?;
     if number > 1 {
         files::end_version(tx, &id, number - 1, change, Ended::Replaced).await?;
     }
-    let has_parameters = upload.has_parameters.unwrap_or(upload.parameters_description.is_some());
+    let has_parameters = upload
+        .has_parameters
+        .unwrap_or(upload.parameters_description.is_some());
     let version = NewVersion {
         file: &id,
         number,
@@ -211,7 +229,11 @@ async fn commit_upload(
         size: upload.content.size,
     };
     let change = Change {
-        action: if before.is_some() { "library.override" } else { "library.upload" },
+        action: if before.is_some() {
+            "library.override"
+        } else {
+            "library.upload"
+        },
         target: &file.file_name,
         before: before.map(|before| json!(before)),
         after: Some(json!({ "version": number, "file": &file })),
@@ -220,13 +242,16 @@ async fn commit_upload(
     Ok((file, owner))
 }
 
-
 async fn commit_delete(tx: &mut Tx, key: String, actor: Actor, now: Timestamp) -> Result<bool, Error> {
-    let Some((id, number)) = files::hide(tx, &key, now).await? else { return Ok(false) };
+    let Some((id, number)) = files::hide(tx, &key, now).await? else {
+        return Ok(false);
+    };
     let change = files::next_change(tx).await?;
     files::end_version(tx, &id, number, change, Ended::Deleted).await?;
     let before = files::version(tx, &id, number).await?;
-    let target = before.as_ref().map_or_else(|| key.clone(), |file| file.file_name.clone());
+    let target = before
+        .as_ref()
+        .map_or_else(|| key.clone(), |file| file.file_name.clone());
     let change = Change {
         action: "library.delete",
         target: &target,

@@ -55,7 +55,9 @@ pub struct Window {
 
 impl Window {
     pub fn load(seconds: impl IntoIterator<Item = (i64, u32)>) -> Window {
-        Window { seconds: seconds.into_iter().collect() }
+        Window {
+            seconds: seconds.into_iter().collect(),
+        }
     }
 
     /// Lets a call through and counts it, or says how long to wait.
@@ -73,7 +75,10 @@ impl Window {
             }
         }
         let standings = quotas.iter().map(|quota| self.standing(quota, second)).collect();
-        Verdict { standings, retry_after }
+        Verdict {
+            standings,
+            retry_after,
+        }
     }
 
     /// Seconds in which a call may have been less than the quota's time ago.
@@ -83,7 +88,10 @@ impl Window {
     }
 
     fn wait(&self, quota: &Quota, second: i64) -> Option<i64> {
-        let mut calls: u64 = self.counted(quota, second).map(|(_, calls)| u64::from(*calls)).sum();
+        let mut calls: u64 = self
+            .counted(quota, second)
+            .map(|(_, calls)| u64::from(*calls))
+            .sum();
         for (at, count) in self.counted(quota, second) {
             if calls < u64::from(quota.calls) {
                 return None;
@@ -97,7 +105,10 @@ impl Window {
     }
 
     fn standing(&self, quota: &Quota, second: i64) -> Standing {
-        let calls: u64 = self.counted(quota, second).map(|(_, calls)| u64::from(*calls)).sum();
+        let calls: u64 = self
+            .counted(quota, second)
+            .map(|(_, calls)| u64::from(*calls))
+            .sum();
         let oldest = self.counted(quota, second).next().map_or(second, |(at, _)| *at);
         Standing {
             quota: *quota,
@@ -121,8 +132,16 @@ impl Limiter {
     /// A quota of no calls means no limit.
     pub fn new(per_minute: u32, per_hour: u32, catalog: &Arc<Catalog>) -> Limiter {
         let quotas = [
-            Quota { name: "minute", calls: per_minute, seconds: 60 },
-            Quota { name: "hour", calls: per_hour, seconds: 3600 },
+            Quota {
+                name: "minute",
+                calls: per_minute,
+                seconds: 60,
+            },
+            Quota {
+                name: "hour",
+                calls: per_hour,
+                seconds: 3600,
+            },
         ];
         Limiter {
             library: quotas.into_iter().filter(|quota| quota.calls > 0).collect(),
@@ -154,7 +173,9 @@ impl Limiter {
         if let Some(catalog) = &self.shared {
             let (caller, quotas) = (caller.to_owned(), quotas.to_vec());
             return catalog
-                .write(move |tx| Box::pin(async move { calls::admit(tx, &caller, family, &quotas, now.secs()).await }))
+                .write(move |tx| {
+                    Box::pin(async move { calls::admit(tx, &caller, family, &quotas, now.secs()).await })
+                })
                 .await
                 .map(Some);
         }
@@ -162,7 +183,10 @@ impl Limiter {
         if windows.len() >= MANY {
             let longest = quotas.iter().map(|quota| quota.seconds).max().unwrap_or(0);
             windows.retain(|_, window| {
-                window.seconds.back().is_some_and(|(at, _)| *at >= now.secs() - longest)
+                window
+                    .seconds
+                    .back()
+                    .is_some_and(|(at, _)| *at >= now.secs() - longest)
             });
         }
         let window = windows.entry((family, caller.to_owned())).or_default();
@@ -173,10 +197,14 @@ impl Limiter {
 impl Limiter {
     /// Forgets shared counts that no window needs any more.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), CatalogError> {
-        let Some(catalog) = &self.shared else { return Ok(()) };
+        let Some(catalog) = &self.shared else {
+            return Ok(());
+        };
         let longest = self.library.iter().map(|quota| quota.seconds).max().unwrap_or(0);
         let before = now.secs() - longest;
-        catalog.write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) })).await
+        catalog
+            .write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) }))
+            .await
     }
 }
 
@@ -185,8 +213,16 @@ mod tests {
     use super::{Quota, Window};
 
     const QUOTAS: [Quota; 2] = [
-        Quota { name: "minute", calls: 100, seconds: 60 },
-        Quota { name: "hour", calls: 1500, seconds: 3600 },
+        Quota {
+            name: "minute",
+            calls: 100,
+            seconds: 60,
+        },
+        Quota {
+            name: "hour",
+            calls: 1500,
+            seconds: 3600,
+        },
     ];
 
     /// No stretch of either length, wherever it begins, has more calls than allowed; a client that keeps to
@@ -226,7 +262,10 @@ mod tests {
         }
         for (quota, length) in [(100, 60_000), (1500, 3_600_000)] {
             for (index, first) in admitted.iter().enumerate() {
-                let within = admitted[index..].iter().take_while(|at| **at - first < length).count();
+                let within = admitted[index..]
+                    .iter()
+                    .take_while(|at| **at - first < length)
+                    .count();
                 assert!(within <= quota, "{within} calls in {length} ms from {first}");
             }
         }
@@ -245,13 +284,20 @@ mod tests {
         }
         assert_eq!(window.admit(&QUOTAS, 1060).retry_after, Some(1));
         let verdict = window.admit(&QUOTAS, 1061);
-        assert_eq!((verdict.retry_after, verdict.standings[1].remaining), (None, 1399));
+        assert_eq!(
+            (verdict.retry_after, verdict.standings[1].remaining),
+            (None, 1399)
+        );
     }
 
     #[test]
     fn a_clock_that_steps_back_opens_nothing() {
         let mut window = Window::default();
-        let quota = [Quota { name: "minute", calls: 2, seconds: 60 }];
+        let quota = [Quota {
+            name: "minute",
+            calls: 2,
+            seconds: 60,
+        }];
         assert_eq!(window.admit(&quota, 1000).retry_after, None);
         assert_eq!(window.admit(&quota, 900).retry_after, None);
         assert!(window.admit(&quota, 900).retry_after.is_some());

@@ -47,18 +47,27 @@ pub async fn tenant(catalog: &Catalog, now: Timestamp) -> Result<(String, bool),
 
 pub async fn find(catalog: &Catalog, id: &str) -> Result<Option<ClientRow>, Error> {
     let id = id.to_owned();
-    catalog.read(move |tx| Box::pin(async move { Ok(clients::find(tx, &id).await?) })).await
+    catalog
+        .read(move |tx| Box::pin(async move { Ok(clients::find(tx, &id).await?) }))
+        .await
 }
 
 pub async fn all(catalog: &Catalog) -> Result<Vec<ClientRow>, Error> {
-    catalog.snapshot(|tx| Box::pin(async move { Ok(clients::all(tx).await?) })).await
+    catalog
+        .snapshot(|tx| Box::pin(async move { Ok(clients::all(tx).await?) }))
+        .await
 }
 
 /// Registers a client.
 ///
 /// # Errors
 /// `InvalidInput` when the id is or was in use, or a value cannot be.
-pub async fn add(catalog: &Catalog, new: NewClient, actor: Actor, now: Timestamp) -> Result<Registered, Error> {
+pub async fn add(
+    catalog: &Catalog,
+    new: NewClient,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Registered, Error> {
     check(&new)?;
     let (tenant, _) = tenant(catalog, now).await?;
     let client_id = new.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
@@ -72,7 +81,9 @@ pub async fn add(catalog: &Catalog, new: NewClient, actor: Actor, now: Timestamp
         .write(move |tx| {
             Box::pin(async move {
                 if !clients::insert(tx, &id, &new.name, new.expires, now).await? {
-                    return Err(Error::InvalidInput(format!("client `{id}` exists or existed: take another id")));
+                    return Err(Error::InvalidInput(format!(
+                        "client `{id}` exists or existed: take another id"
+                    )));
                 }
                 for permission in &new.permissions {
                     clients::grant(tx, &id, permission.name()).await?;
@@ -84,19 +95,34 @@ pub async fn add(catalog: &Catalog, new: NewClient, actor: Actor, now: Timestamp
                     let fingerprint = certificate(pem)?;
                     clients::insert_certificate(tx, &id, &fingerprint, pem, now).await?;
                 }
-                let permissions: Vec<_> = new.permissions.iter().map(|permission| permission.name()).collect();
+                let permissions: Vec<_> = new
+                    .permissions
+                    .iter()
+                    .map(|permission| permission.name())
+                    .collect();
                 let after = json!({ "name": new.name, "permissions": permissions, "expires": new.expires });
-                let change = Change { action: "client.add", target: &id, before: None, after: Some(after) };
+                let change = Change {
+                    action: "client.add",
+                    target: &id,
+                    before: None,
+                    after: Some(after),
+                };
                 Ok(audit::append(tx, now, &actor, change).await?)
             })
         })
         .await?;
-    Ok(Registered { tenant, client_id, secret })
+    Ok(Registered {
+        tenant,
+        client_id,
+        secret,
+    })
 }
 
 fn check(new: &NewClient) -> Result<(), Error> {
     let bad = |what: &str, value: &str, expected: &str| {
-        Err(Error::InvalidInput(format!("{what} `{value}`: expected {expected}")))
+        Err(Error::InvalidInput(format!(
+            "{what} `{value}`: expected {expected}"
+        )))
     };
     if new.name.trim().is_empty() || new.name.len() > 256 || new.name.chars().any(char::is_control) {
         return bad("name", &new.name, "1 to 256 bytes without control characters");
@@ -107,8 +133,14 @@ fn check(new: &NewClient) -> Result<(), Error> {
             return bad("id", id, "1 to 128 letters, digits, `-`, `_` and `.`");
         }
     }
-    if new.secret.as_ref().is_some_and(|secret| secret.reveal().len() < 16) {
-        return Err(Error::InvalidInput("the secret is shorter than 16 bytes: bring a longer one".into()));
+    if new
+        .secret
+        .as_ref()
+        .is_some_and(|secret| secret.reveal().len() < 16)
+    {
+        return Err(Error::InvalidInput(
+            "the secret is shorter than 16 bytes: bring a longer one".into(),
+        ));
     }
     if let Some(pem) = &new.certificate {
         certificate(pem)?;
@@ -149,12 +181,21 @@ pub async fn rotate(
                 clients::end_secrets(tx, &client_id, old_until).await?;
                 clients::insert_secret(tx, &client_id, &kept, None, now).await?;
                 let after = json!({ "oldSecretsUntil": old_until });
-                let change = Change { action: "client.rotate", target: &client_id, before: None, after: Some(after) };
+                let change = Change {
+                    action: "client.rotate",
+                    target: &client_id,
+                    before: None,
+                    after: Some(after),
+                };
                 Ok(audit::append(tx, now, &actor, change).await?)
             })
         })
         .await?;
-    Ok(Registered { tenant, client_id: id.to_owned(), secret: Some(secret) })
+    Ok(Registered {
+        tenant,
+        client_id: id.to_owned(),
+        secret: Some(secret),
+    })
 }
 
 /// Takes a client out of use, with every token it holds.
@@ -166,10 +207,17 @@ pub async fn remove(catalog: &Catalog, id: &str, actor: Actor, now: Timestamp) -
     catalog
         .write(move |tx| {
             Box::pin(async move {
-                let Some(client) = clients::find(tx, &client_id).await? else { return Err(absent(&client_id)) };
+                let Some(client) = clients::find(tx, &client_id).await? else {
+                    return Err(absent(&client_id));
+                };
                 clients::remove(tx, &client_id, now).await?;
                 let before = json!({ "name": client.name, "permissions": client.permissions });
-                let change = Change { action: "client.remove", target: &client_id, before: Some(before), after: None };
+                let change = Change {
+                    action: "client.remove",
+                    target: &client_id,
+                    before: Some(before),
+                    after: None,
+                };
                 Ok(audit::append(tx, now, &actor, change).await?)
             })
         })
@@ -187,12 +235,19 @@ impl TryFrom<ClientRow> for Client {
         let secret_hashes = row
             .secrets
             .iter()
-            .map(|secret| Ok(SecretHash { sha256: digest(&secret.sha256)?, expires: secret.expires_at }))
+            .map(|secret| {
+                Ok(SecretHash {
+                    sha256: digest(&secret.sha256)?,
+                    expires: secret.expires_at,
+                })
+            })
             .collect::<Result<_, CatalogError>>()?;
         let certificates = row
             .certificates
             .iter()
-            .map(|pem| CertificateKey::from_pem(pem).map_err(|e| CatalogError::Shape(format!("certificate: {e}"))))
+            .map(|pem| {
+                CertificateKey::from_pem(pem).map_err(|e| CatalogError::Shape(format!("certificate: {e}")))
+            })
             .collect::<Result<_, CatalogError>>()?;
         Ok(Client {
             client_id: row.id,

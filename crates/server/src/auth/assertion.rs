@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
@@ -12,6 +11,7 @@ use jumpbag_wire::time::Timestamp;
 use super::client::{CertificateKey, Client, Reuse};
 use super::jwt::{Flaw, Header, Jws, SKEW};
 use super::refusal::TokenError;
+use super::secret::sha256;
 use super::tenant::Tenant;
 
 /// No assertion may live longer, in seconds.
@@ -33,14 +33,21 @@ pub(crate) fn check(
 ) -> Result<(), TokenError> {
     let jws = Jws::parse(jwt).map_err(malformed)?;
     if !matches!(jws.algorithm, Algorithm::RS256 | Algorithm::PS256) {
-        return Err(TokenError::AssertionMalformed("the algorithm must be RS256 or PS256"));
+        return Err(TokenError::AssertionMalformed(
+            "the algorithm must be RS256 or PS256",
+        ));
     }
-    let named = client.certificates.iter().find(|certificate| is_named(&jws.header, certificate));
+    let named = client
+        .certificates
+        .iter()
+        .find(|certificate| is_named(&jws.header, certificate));
     let certificate = named.ok_or(TokenError::AssertionSignature(
         "The key was not found: x5t, x5t#S256 or kid must name a certificate of the client",
     ))?;
     if !jws.signed_by(&DecodingKey::from_rsa_der(&certificate.spki)) {
-        return Err(TokenError::AssertionSignature("The key was found, but the signature is not its own"));
+        return Err(TokenError::AssertionSignature(
+            "The key was found, but the signature is not its own",
+        ));
     }
     let lifetime = jws.claims.lifetime().map_err(malformed)?;
     match lifetime.covers(now) {
@@ -109,8 +116,7 @@ const SHARE: usize = 4096;
 impl Replays {
     /// Fails when `client` has used an assertion of this name and neither has expired.
     fn admit(&self, client: &str, name: &str, expires: i64, now: Timestamp) -> Result<(), TokenError> {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, name.as_bytes()).as_ref());
+        let key = sha256(name.as_bytes());
         let mut clients = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let used = clients.entry(client.to_owned()).or_default();
         if used.get(&key).is_some_and(|until| now.secs() < *until) {
@@ -120,7 +126,9 @@ impl Replays {
             used.retain(|_, until| now.secs() < *until);
         }
         if used.len() >= SHARE {
-            return Err(TokenError::AssertionSignature("Too many assertions of this client are alive"));
+            return Err(TokenError::AssertionSignature(
+                "Too many assertions of this client are alive",
+            ));
         }
         used.insert(key, expires);
         Ok(())
@@ -221,7 +229,10 @@ mod tests {
         let unnamed = signer.sign(&jsonwebtoken::Header::new(Algorithm::RS256), &claims());
         let mut longer = signer.header();
         longer.alg = Algorithm::RS512;
-        let (longer, whole) = (signer.sign(&longer, &claims()), signer.sign(&signer.header(), &claims()));
+        let (longer, whole) = (
+            signer.sign(&longer, &claims()),
+            signer.sign(&signer.header(), &claims()),
+        );
         let unsigned = format!("{}.", whole.rsplit_once('.').unwrap().0);
         for (jwt, number) in [
             (forged, 700027),
@@ -242,7 +253,13 @@ mod tests {
         let signer = Signer::new();
         let replays = Replays::default();
         let once = |jwt: &str, now| {
-            check(&signer.client, jwt, &testing::tenant(), Reuse::Once(&replays), now)
+            check(
+                &signer.client,
+                jwt,
+                &testing::tenant(),
+                Reuse::Once(&replays),
+                now,
+            )
         };
         let first = signer.sign(&signer.header(), &claims());
         assert_eq!(once(&first, NOW), Ok(()));
@@ -258,12 +275,17 @@ mod tests {
     fn the_memory_for_used_assertions_is_bounded_per_client() {
         let replays = Replays::default();
         for n in 0..SHARE {
-            replays.admit("greedy", &n.to_string(), NOW.secs() + 60, NOW).unwrap();
+            replays
+                .admit("greedy", &n.to_string(), NOW.secs() + 60, NOW)
+                .unwrap();
         }
         assert!(replays.admit("greedy", "one more", NOW.secs() + 60, NOW).is_err());
         assert_eq!(replays.admit("modest", "first", NOW.secs() + 60, NOW), Ok(()));
         let later = NOW.plus_secs(60);
-        assert_eq!(replays.admit("greedy", "one more", later.secs() + 60, later), Ok(()));
+        assert_eq!(
+            replays.admit("greedy", "one more", later.secs() + 60, later),
+            Ok(())
+        );
         assert_eq!(replays.0.lock().unwrap()["greedy"].len(), 1);
     }
 }

@@ -29,7 +29,10 @@ pub fn is_original(resource: &str) -> bool {
         && url.fragment().is_none()
         && url.port().is_none()
         && url.username().is_empty();
-    plain && url.host_str().is_some_and(|host| FAMILIES.iter().any(|family| host.ends_with(family)))
+    plain
+        && url
+            .host_str()
+            .is_some_and(|host| FAMILIES.iter().any(|family| host.ends_with(family)))
 }
 
 /// Whether two audiences are the same but for a trailing slash.
@@ -46,7 +49,9 @@ pub fn resolve(resource: &str, base: &str, own: &[String]) -> Option<String> {
     }
     let given = canonical(resource)?;
     let ours = own.iter().map(String::as_str).chain([base]);
-    ours.filter_map(canonical).any(|known| known == given).then(|| base.trim_end_matches('/').to_owned())
+    ours.filter_map(canonical)
+        .any(|known| known == given)
+        .then(|| base.trim_end_matches('/').to_owned())
 }
 
 /// Scheme and host in lower case, default ports gone, no trailing slash.
@@ -101,10 +106,21 @@ mod tests {
     fn own_addresses_become_the_address_tokens_are_issued_under() {
         let own = vec!["https://other.example:8443".to_owned(), "not a url".to_owned()];
         let base = "https://bag.example";
-        for yes in ["https://bag.example/", "HTTPS://Bag.Example", "https://bag.example:443", "https://other.example:8443/"] {
+        for yes in [
+            "https://bag.example/",
+            "HTTPS://Bag.Example",
+            "https://bag.example:443",
+            "https://other.example:8443/",
+        ] {
             assert_eq!(resolve(yes, base, &own).as_deref(), Some(base), "{yes}");
         }
-        for no in ["https://bag.example/x", "http://bag.example", "https://other.example", "not a url", ""] {
+        for no in [
+            "https://bag.example/x",
+            "http://bag.example",
+            "https://other.example",
+            "not a url",
+            "",
+        ] {
             assert_eq!(resolve(no, base, &own), None, "{no}");
         }
         let original = "https://api.securitycenter.microsoft.com/";

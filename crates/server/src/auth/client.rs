@@ -1,7 +1,7 @@
 //! App registrations and how they prove themselves. An unknown client costs the same work as a
 //! wrong secret.
 
-use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use jumpbag_wire::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -10,7 +10,7 @@ use subtle::Choice;
 use super::assertion::{self, Replays};
 use super::refusal::{TokenError, shown};
 use super::request::{Credential, TokenRequest};
-use super::secret::{Hidden, SecretHash, hash_secret};
+use super::secret::{Hidden, SecretHash, hash_secret, sha256};
 use super::tenant::Tenant;
 
 /// An app registration.
@@ -59,19 +59,17 @@ impl CertificateKey {
         if public.as_ref().len() < 256 {
             return Err(CertificateError::NotRsa);
         }
-        Ok(CertificateKey { spki: spki.to_vec(), x5t: sha1(&der), x5t_s256: sha256(&der) })
+        Ok(CertificateKey {
+            spki: spki.to_vec(),
+            x5t: sha1(&der),
+            x5t_s256: sha256(&der),
+        })
     }
 }
 
 fn sha1(bytes: &[u8]) -> [u8; 20] {
     let mut hash = [0; 20];
     hash.copy_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref());
-    hash
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
 }
 
@@ -132,7 +130,10 @@ fn known<'a>(
 /// Every kept hash is compared with every reading of the secret, and one that nothing matches
 /// where there is none, so that time tells nothing.
 fn check_secret(client: Option<&Client>, given: &[Hidden], now: Timestamp) -> Result<(), TokenError> {
-    let nobody = [SecretHash { sha256: [0; 32], expires: None }];
+    let nobody = [SecretHash {
+        sha256: [0; 32],
+        expires: None,
+    }];
     let kept = match client {
         Some(client) if !client.secret_hashes.is_empty() => client.secret_hashes.as_slice(),
         _ => &nobody,
@@ -177,7 +178,13 @@ mod tests {
     }
 
     fn ask(client: Option<&Client>, secrets: &[&str], now: i64) -> Result<Method, TokenError> {
-        authenticate(client, &request(secrets), &testing::tenant(), Reuse::Allowed, at(now))
+        authenticate(
+            client,
+            &request(secrets),
+            &testing::tenant(),
+            Reuse::Allowed,
+            at(now),
+        )
     }
 
     #[test]
@@ -185,21 +192,33 @@ mod tests {
         let mut client = testing::client("app");
         client.secret_hashes = vec![SecretHash::of("old", Some(at(100))), SecretHash::of("new", None)];
         assert_eq!(ask(Some(&client), &["old"], 99), Ok(Method::Secret));
-        assert_eq!(ask(Some(&client), &["old"], 100), Err(TokenError::ExpiredSecret("app".to_owned())));
+        assert_eq!(
+            ask(Some(&client), &["old"], 100),
+            Err(TokenError::ExpiredSecret("app".to_owned()))
+        );
         assert_eq!(ask(Some(&client), &["new"], 100), Ok(Method::Secret));
         assert_eq!(ask(Some(&client), &["a b", "new"], 100), Ok(Method::Secret));
         for wrong in ["", "ne", "new ", "NEW"] {
-            assert_eq!(ask(Some(&client), &[wrong], 0), Err(TokenError::WrongSecret("app".to_owned())));
+            assert_eq!(
+                ask(Some(&client), &[wrong], 0),
+                Err(TokenError::WrongSecret("app".to_owned()))
+            );
         }
     }
 
     #[test]
     fn nobody_gets_in_without_a_registration_or_a_secret() {
-        let unknown = TokenError::UnknownClient { client: "app".to_owned(), tenant: testing::tenant().id };
+        let unknown = TokenError::UnknownClient {
+            client: "app".to_owned(),
+            tenant: testing::tenant().id,
+        };
         for secret in ["", "new", "\0"] {
             assert_eq!(ask(None, &[secret], 0), Err(unknown.clone()));
             let bare = testing::client("app");
-            assert_eq!(ask(Some(&bare), &[secret], 0), Err(TokenError::WrongSecret("app".to_owned())));
+            assert_eq!(
+                ask(Some(&bare), &[secret], 0),
+                Err(TokenError::WrongSecret("app".to_owned()))
+            );
         }
         assert!(ask(None, &[], 0).is_err());
     }
@@ -210,8 +229,14 @@ mod tests {
         client.secret_hashes = vec![SecretHash::of("s", None)];
         client.expires = Some(at(50));
         assert_eq!(ask(Some(&client), &["s"], 49), Ok(Method::Secret));
-        assert_eq!(ask(Some(&client), &["s"], 50), Err(TokenError::Disabled("app".to_owned())));
-        assert_eq!(ask(Some(&client), &["x"], 50), Err(TokenError::WrongSecret("app".to_owned())));
+        assert_eq!(
+            ask(Some(&client), &["s"], 50),
+            Err(TokenError::Disabled("app".to_owned()))
+        );
+        assert_eq!(
+            ask(Some(&client), &["x"], 50),
+            Err(TokenError::WrongSecret("app".to_owned()))
+        );
     }
 
     #[test]
@@ -221,9 +246,12 @@ mod tests {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
         assert_eq!(key.x5t_s256, sha256(&der));
         assert_eq!(CertificateKey::from_pem("x"), Err(CertificateError::NoPem));
-        let cut = pem.replacen("MII", "MIH", 1);
+        let cut = pem.replacen("MII", "MIM", 1);
         assert_eq!(CertificateKey::from_pem(&cut), Err(CertificateError::Invalid));
         let elliptic = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
-        assert_eq!(CertificateKey::from_pem(&elliptic.cert.pem()), Err(CertificateError::NotRsa));
+        assert_eq!(
+            CertificateKey::from_pem(&elliptic.cert.pem()),
+            Err(CertificateError::NotRsa)
+        );
     }
 }

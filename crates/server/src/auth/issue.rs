@@ -7,14 +7,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jumpbag_wire::time::Timestamp;
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::client::{Client, Method};
 use super::discovery;
 use super::keys::{KeyError, KeyRing};
 use super::request::Version;
-use super::secret::random;
+use super::secret::{random, sha256};
 use super::tenant::Tenant;
 
 /// What a token says beyond what its client is.
@@ -106,7 +105,7 @@ pub fn mint(ring: &KeyRing, grant: &Grant<'_>, now: Timestamp) -> Result<TokenRe
 
 /// A GUID that is always the same for one client of one tenant.
 fn object_id(tenant: &str, client_id: &str) -> Uuid {
-    let hash = Sha256::digest(format!("{tenant} {client_id}").as_bytes());
+    let hash = sha256(format!("{tenant} {client_id}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);
     uuid::Builder::from_custom_bytes(bytes).into_uuid()
@@ -123,7 +122,14 @@ mod tests {
     fn give(version: Version, method: Method) -> TokenResponse {
         let (client, tenant) = (testing::client("app-1"), testing::tenant());
         let audience = "https://api.securitycenter.microsoft.com";
-        let grant = Grant { client: &client, method, version, audience, base: testing::BASE, tenant: &tenant };
+        let grant = Grant {
+            client: &client,
+            method,
+            version,
+            audience,
+            base: testing::BASE,
+            tenant: &tenant,
+        };
         mint(&testing::ring(), &grant, NOW).unwrap()
     }
 
@@ -133,15 +139,42 @@ mod tests {
         let jws = Jws::parse(answer.access_token()).unwrap();
         let kid = testing::ring().kid().to_owned();
         assert!(jws.signed_by(testing::ring().verifier(&kid, NOW).unwrap()));
-        assert_eq!((jws.header.typ.as_deref(), jws.header.alg.as_str()), (Some("JWT"), "RS256"));
-        assert_eq!((jws.header.kid.as_ref(), jws.header.x5t.as_ref()), (Some(&kid), Some(&kid)));
+        assert_eq!(
+            (jws.header.typ.as_deref(), jws.header.alg.as_str()),
+            (Some("JWT"), "RS256")
+        );
+        assert_eq!(
+            (jws.header.kid.as_ref(), jws.header.x5t.as_ref()),
+            (Some(&kid), Some(&kid))
+        );
         let body = answer.access_token().split('.').nth(1).unwrap();
         let mut claims: serde_json::Value =
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
         assert_eq!(claims["uti"].as_str().unwrap().len(), 22);
         claims["uti"] = json!("…");
         assert_eq!(claims["oid"], claims["sub"]);
-        insta::assert_json_snapshot!(claims, @"");
+        insta::assert_json_snapshot!(claims, @r#"
+        {
+          "app_displayname": "SOAR",
+          "appid": "app-1",
+          "appidacr": "1",
+          "aud": "https://api.securitycenter.microsoft.com",
+          "exp": 1700003600,
+          "iat": 1700000000,
+          "idtyp": "app",
+          "iss": "https://bag.example/0f4c0bfa-7d7c-4b5a-9c59-6a2f9e9f7a10/",
+          "nbf": 1700000000,
+          "oid": "1bf0f32c-44c9-84e8-ad08-f715751d13b5",
+          "roles": [
+            "Library.Manage",
+            "Machine.Read.All"
+          ],
+          "sub": "1bf0f32c-44c9-84e8-ad08-f715751d13b5",
+          "tid": "0f4c0bfa-7d7c-4b5a-9c59-6a2f9e9f7a10",
+          "uti": "…",
+          "ver": "1.0"
+        }
+        "#);
     }
 
     #[test]
@@ -151,13 +184,22 @@ mod tests {
             json["access_token"] = json!("…");
             json.to_string()
         };
-        insta::assert_snapshot!(show(&give(Version::V1, Method::Secret)), @"");
-        insta::assert_snapshot!(show(&give(Version::V2, Method::Certificate)), @"");
+        insta::assert_snapshot!(
+            show(&give(Version::V1, Method::Secret)),
+            @r#"{"access_token":"…","expires_in":"3599","expires_on":"1700003600","ext_expires_in":"3599","not_before":"1700000000","resource":"https://api.securitycenter.microsoft.com","token_type":"Bearer"}"#
+        );
+        insta::assert_snapshot!(
+            show(&give(Version::V2, Method::Certificate)),
+            @r#"{"access_token":"…","expires_in":3599,"ext_expires_in":3599,"token_type":"Bearer"}"#
+        );
     }
 
     #[test]
     fn a_token_tells_how_its_client_proved_itself_and_never_repeats() {
-        let (one, two) = (give(Version::V2, Method::Certificate), give(Version::V2, Method::Certificate));
+        let (one, two) = (
+            give(Version::V2, Method::Certificate),
+            give(Version::V2, Method::Certificate),
+        );
         assert_ne!(one.access_token(), two.access_token());
         let jws = Jws::parse(one.access_token()).unwrap();
         assert_eq!(jws.claims.text("appidacr"), Some("2"));

@@ -54,7 +54,9 @@ impl IssuerConfig {
         };
         check("issuer", &self.issuer);
         self.aliases.iter().for_each(|alias| check("aliases", alias));
-        self.discovery_url.iter().for_each(|url| check("discovery_url", url));
+        self.discovery_url
+            .iter()
+            .for_each(|url| check("discovery_url", url));
         if self.audiences.iter().all(|audience| audience.trim().is_empty()) {
             problems.push("`audiences` is empty; name what `aud` of a token for this server is".to_owned());
         }
@@ -63,7 +65,10 @@ impl IssuerConfig {
 
     fn discovery(&self) -> String {
         self.discovery_url.clone().unwrap_or_else(|| {
-            format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))
+            format!(
+                "{}/.well-known/openid-configuration",
+                self.issuer.trim_end_matches('/')
+            )
         })
     }
 }
@@ -78,19 +83,31 @@ pub struct Issuer {
 impl Issuer {
     /// Needs the process-wide rustls provider to be installed. Fetches nothing yet.
     pub fn new(config: IssuerConfig) -> Result<Issuer, reqwest::Error> {
-        let names = [&config.issuer].into_iter().chain(&config.aliases).cloned().collect();
+        let names = [&config.issuer]
+            .into_iter()
+            .chain(&config.aliases)
+            .cloned()
+            .collect();
         let keys = KeySource::new(config.discovery(), names, config.allow_http_loopback)?;
-        Ok(Issuer { config, keys: Arc::new(keys) })
+        Ok(Issuer {
+            config,
+            keys: Arc::new(keys),
+        })
     }
 
     /// Every `iss` this issuer goes by.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        [&self.config.issuer].into_iter().chain(&self.config.aliases).map(String::as_str)
+        [&self.config.issuer]
+            .into_iter()
+            .chain(&self.config.aliases)
+            .map(String::as_str)
     }
 
     /// Whether a verdict given by `generation` of the keys may be repeated without looking again.
     pub fn stands(&self, generation: u64, now: Timestamp) -> bool {
-        self.keys.held().is_some_and(|set| set.generation == generation && set.is_fresh(now))
+        self.keys
+            .held()
+            .is_some_and(|set| set.generation == generation && set.is_fresh(now))
     }
 
     /// Checks everything but the lifetime of a token whose `iss` is one of `names`. Returns the
@@ -99,15 +116,31 @@ impl Issuer {
         self.check_audience(&jws.claims)?;
         self.check_tenant(&jws.claims)?;
         let kid = jws.header.kid.as_deref();
-        let keys = self.keys.keys(kid, now).await.ok_or(AuthError::IssuerUnavailable)?;
+        let keys = self
+            .keys
+            .keys(kid, now)
+            .await
+            .ok_or(AuthError::IssuerUnavailable)?;
         check_signature(jws, &keys)?;
-        Ok((Caller::from_claims(&jws.claims, &self.reading())?, keys.generation))
+        Ok((
+            Caller::from_claims(&jws.claims, &self.reading())?,
+            keys.generation,
+        ))
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
         let given = claims.audiences()?;
-        let ours = |aud: &&str| self.config.audiences.iter().any(|known| audience::same(known, aud));
-        if given.iter().any(ours) { Ok(()) } else { Err(AuthError::Audience) }
+        let ours = |aud: &&str| {
+            self.config
+                .audiences
+                .iter()
+                .any(|known| audience::same(known, aud))
+        };
+        if given.iter().any(ours) {
+            Ok(())
+        } else {
+            Err(AuthError::Audience)
+        }
     }
 
     fn check_tenant(&self, claims: &Claims) -> Result<(), AuthError> {
@@ -137,11 +170,17 @@ impl Issuer {
 }
 
 fn check_signature(jws: &Jws<'_>, keys: &KeySet) -> Result<(), AuthError> {
-    let mut candidates = keys.candidates(jws.header.kid.as_deref(), jws.algorithm).peekable();
+    let mut candidates = keys
+        .candidates(jws.header.kid.as_deref(), jws.algorithm)
+        .peekable();
     if candidates.peek().is_none() {
         return Err(AuthError::UnknownKey);
     }
-    if candidates.any(|key| jws.signed_by(key)) { Ok(()) } else { Err(AuthError::Signature) }
+    if candidates.any(|key| jws.signed_by(key)) {
+        Ok(())
+    } else {
+        Err(AuthError::Signature)
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +204,10 @@ mod tests {
     #[test]
     fn every_problem_of_a_setting_is_named() {
         assert!(config().problems().is_empty());
-        assert_eq!(config().discovery(), "https://idp.example/realm/.well-known/openid-configuration");
+        assert_eq!(
+            config().discovery(),
+            "https://idp.example/realm/.well-known/openid-configuration"
+        );
         let bad = IssuerConfig {
             issuer: "http://127.0.0.1:1".to_owned(),
             aliases: vec!["ldap://idp.example".to_owned()],
@@ -174,9 +216,20 @@ mod tests {
             ..config()
         };
         let problems = bad.problems();
-        let keys: Vec<_> = problems.iter().map(|text| text.split('`').nth(1).unwrap()).collect();
+        let keys: Vec<_> = problems
+            .iter()
+            .map(|text| text.split('`').nth(1).unwrap())
+            .collect();
         assert_eq!(keys, ["issuer", "aliases", "discovery_url", "audiences"]);
-        assert!(IssuerConfig { issuer: bad.issuer, allow_http_loopback: true, ..config() }.problems().is_empty());
+        assert!(
+            IssuerConfig {
+                issuer: bad.issuer,
+                allow_http_loopback: true,
+                ..config()
+            }
+            .problems()
+            .is_empty()
+        );
         let outside = IssuerConfig {
             issuer: "http://idp.example".to_owned(),
             allow_http_loopback: true,

@@ -2,7 +2,7 @@
 //! at a time, again after an hour or for an unknown `kid`, and used on while the issuer is down.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use url::{Host, Url};
+
+use super::secret::sha256;
 
 /// Keys older than this are fetched again, in seconds.
 const FRESH: i64 = 3600;
@@ -29,7 +31,9 @@ const MAX_BODY: usize = 1024 * 1024;
 /// Why keys could not be fetched. Goes to the log, not to callers.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    #[error("`{0}` is not an address keys may come from: it must be https, or http on loopback where that is allowed")]
+    #[error(
+        "`{0}` is not an address keys may come from: it must be https, or http on loopback where that is allowed"
+    )]
     Address(String),
     #[error("`{url}` cannot be fetched")]
     Http { url: String, source: reqwest::Error },
@@ -50,7 +54,8 @@ pub struct KeySet {
     fetched: Timestamp,
     /// Counts the changes of the set: a cached verdict is good for one generation.
     pub generation: u64,
-    text: Vec<u8>,
+    /// SHA-256 of the set as it was sent.
+    digest: [u8; 32],
 }
 
 #[derive(Debug)]
@@ -64,14 +69,19 @@ struct PublicKey {
 
 impl KeySet {
     /// Reads a JWK set. Keys of kinds this server does not know are skipped.
-    fn parse(text: Vec<u8>, fetched: Timestamp, generation: u64) -> Option<KeySet> {
+    fn parse(text: &[u8], fetched: Timestamp, generation: u64) -> Option<KeySet> {
         #[derive(Deserialize)]
         struct Set {
             keys: Vec<Value>,
         }
-        let set: Set = serde_json::from_slice(&text).ok()?;
+        let set: Set = serde_json::from_slice(text).ok()?;
         let keys = set.keys.into_iter().filter_map(PublicKey::read).collect();
-        Some(KeySet { keys, fetched, generation, text })
+        Some(KeySet {
+            keys,
+            fetched,
+            generation,
+            digest: sha256(text),
+        })
     }
 
     /// Keys that may have signed a token: those of its `kid`, or without a name, that are for its
@@ -101,10 +111,19 @@ impl PublicKey {
         let alg = json.get("alg").and_then(Value::as_str).map(str::to_owned);
         let jwk: Jwk = serde_json::from_value(json).ok()?;
         let signs = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
-        let verifies =
-            jwk.common.key_operations.as_ref().is_none_or(|list| list.contains(&KeyOperations::Verify));
-        let key = DecodingKey::from_jwk(&jwk).ok().filter(|key| key.family() != AlgorithmFamily::Hmac)?;
-        (signs && verifies).then_some(PublicKey { kid: jwk.common.key_id, alg, key })
+        let verifies = jwk
+            .common
+            .key_operations
+            .as_ref()
+            .is_none_or(|list| list.contains(&KeyOperations::Verify));
+        let key = DecodingKey::from_jwk(&jwk)
+            .ok()
+            .filter(|key| key.family() != AlgorithmFamily::Hmac)?;
+        (signs && verifies).then_some(PublicKey {
+            kid: jwk.common.key_id,
+            alg,
+            key,
+        })
     }
 
     fn is_named(&self, kid: Option<&str>) -> bool {
@@ -122,8 +141,8 @@ pub struct KeySource {
     discovery: String,
     issuers: Vec<String>,
     allow_http_loopback: bool,
+    timeout: Duration,
     held: ArcSwapOption<KeySet>,
-    generations: AtomicU64,
     /// The last fetch went wrong.
     failing: AtomicBool,
     /// When the last fetch began; locked while one is under way.
@@ -139,7 +158,10 @@ impl KeySource {
         allow_http_loopback: bool,
     ) -> Result<KeySource, reqwest::Error> {
         let follow = redirect::Policy::custom(move |attempt| {
-            let kept = attempt.previous().last().is_some_and(|last| last.scheme() == attempt.url().scheme());
+            let kept = attempt
+                .previous()
+                .last()
+                .is_some_and(|last| last.scheme() == attempt.url().scheme());
             if kept && attempt.previous().len() <= 3 && may_fetch(attempt.url(), allow_http_loopback) {
                 attempt.follow()
             } else {
@@ -155,8 +177,8 @@ impl KeySource {
             discovery,
             issuers,
             allow_http_loopback,
+            timeout: TIMEOUT,
             held: ArcSwapOption::empty(),
-            generations: AtomicU64::new(0),
             failing: AtomicBool::new(false),
             begun: Arc::default(),
         })
@@ -179,7 +201,9 @@ impl KeySource {
         let pause = if held.is_some() { PAUSE } else { PAUSE_WITHOUT_KEYS };
         let wait = !(named && self.failing.load(Ordering::Acquire));
         self.refresh(pause, wait, now).await;
-        self.held.load_full().filter(|set| now < set.fetched.plus_secs(TRUSTED))
+        self.held
+            .load_full()
+            .filter(|set| now < set.fetched.plus_secs(TRUSTED))
     }
 
     /// Begins a fetch unless one began within `pause`, or joins the one under way.
@@ -197,7 +221,9 @@ impl KeySource {
         // A task of its own: a caller that goes away must not end a fetch others wait for.
         let source = Arc::clone(self);
         let fetching = tokio::spawn(async move {
-            let fetched = tokio::time::timeout(TIMEOUT, source.fetch()).await.unwrap_or(Err(FetchError::Timeout));
+            let fetched = tokio::time::timeout(source.timeout, source.fetch())
+                .await
+                .unwrap_or(Err(FetchError::Timeout));
             source.take(fetched, now);
             drop(begun);
         });
@@ -208,9 +234,12 @@ impl KeySource {
 
     fn take(&self, fetched: Result<Vec<u8>, FetchError>, now: Timestamp) {
         let taken = fetched.and_then(|text| {
-            let same = self.held.load().as_ref().is_some_and(|held| held.text == text);
-            let generation = self.generations.fetch_add(u64::from(!same), Ordering::AcqRel) + u64::from(!same);
-            KeySet::parse(text, now, generation).ok_or_else(|| FetchError::Content {
+            let generation = match self.held.load().as_ref() {
+                None => 0,
+                Some(held) if held.digest == sha256(&text) => held.generation,
+                Some(held) => held.generation + 1,
+            };
+            KeySet::parse(&text, now, generation).ok_or_else(|| FetchError::Content {
                 url: self.discovery.clone(),
                 what: "a JWK set at its `jwks_uri`",
             })
@@ -220,7 +249,11 @@ impl KeySource {
             Ok(set) => self.held.store(Some(Arc::new(set))),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(issuer = self.issuers.first(), error, "cannot fetch an issuer's keys");
+                tracing::warn!(
+                    issuer = self.issuers.first(),
+                    error,
+                    "cannot fetch an issuer's keys"
+                );
             }
         }
     }
@@ -232,22 +265,37 @@ impl KeySource {
             jwks_uri: String,
         }
         let text = self.get(&self.discovery).await?;
-        let content = |what| FetchError::Content { url: self.discovery.clone(), what };
+        let content = |what| FetchError::Content {
+            url: self.discovery.clone(),
+            what,
+        };
         let found: Discovery =
             serde_json::from_slice(&text).map_err(|_| content("a document with `issuer` and `jwks_uri`"))?;
-        if !self.issuers.iter().any(|known| known.trim_end_matches('/') == found.issuer.trim_end_matches('/')) {
+        if !self
+            .issuers
+            .iter()
+            .any(|known| known.trim_end_matches('/') == found.issuer.trim_end_matches('/'))
+        {
             return Err(content("for the configured issuer"));
         }
         self.get(&found.jwks_uri).await
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let allowed = Url::parse(url).ok().filter(|url| may_fetch(url, self.allow_http_loopback));
+        let allowed = Url::parse(url)
+            .ok()
+            .filter(|url| may_fetch(url, self.allow_http_loopback));
         let target = allowed.ok_or_else(|| FetchError::Address(url.to_owned()))?;
-        let http = |source| FetchError::Http { url: url.to_owned(), source };
+        let http = |source| FetchError::Http {
+            url: url.to_owned(),
+            source,
+        };
         let mut answer = self.http.get(target).send().await.map_err(http)?;
         if answer.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status { url: url.to_owned(), status: answer.status().as_u16() });
+            return Err(FetchError::Status {
+                url: url.to_owned(),
+                status: answer.status().as_u16(),
+            });
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(http)? {

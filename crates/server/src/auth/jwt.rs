@@ -80,7 +80,13 @@ impl<'a> Jws<'a> {
         }
         let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Flaw::Shape)?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| Flaw::Claims)?;
-        Ok(Jws { algorithm, header, claims, signed, signature })
+        Ok(Jws {
+            algorithm,
+            header,
+            claims,
+            signed,
+            signature,
+        })
     }
 
     /// Whether `key` made the signature, with the algorithm the header names and the key is for.
@@ -108,7 +114,9 @@ fn algorithm(name: &str) -> Option<Algorithm> {
 }
 
 fn is_token_type(typ: &str) -> bool {
-    ["JWT", "at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
+    ["JWT", "at+jwt", "application/at+jwt"]
+        .iter()
+        .any(|known| typ.eq_ignore_ascii_case(known))
 }
 
 /// The claims of a token, each given once.
@@ -157,15 +165,24 @@ impl Claims {
     pub fn seconds(&self, name: &str) -> Result<Option<i64>, Flaw> {
         /// The year 5138: far enough, and no sum of such numbers overflows.
         const LIMIT: f64 = 1e11;
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
         let number = value.as_f64().ok_or(Flaw::Claims)?;
-        if number.abs() > LIMIT { Err(Flaw::Claims) } else { Ok(Some(number.floor() as i64)) }
+        if number.abs() > LIMIT {
+            Err(Flaw::Claims)
+        } else {
+            Ok(Some(number.floor() as i64))
+        }
     }
 
     /// When the token may be used. Fails without `exp`, which is required.
     pub fn lifetime(&self) -> Result<Lifetime, Flaw> {
         let expires = self.seconds("exp")?.ok_or(Flaw::Claims)?;
-        Ok(Lifetime { not_before: self.seconds("nbf")?, expires })
+        Ok(Lifetime {
+            not_before: self.seconds("nbf")?,
+            expires,
+        })
     }
 }
 
@@ -238,7 +255,12 @@ mod tests {
             (r#"{"alg":"RS256","alg":"ES256"}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"RS256","kid":"a","kid":"b"}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"RS256","kid":7}"#, "{}", "AA", Flaw::Header),
-            (r#"{"alg":"RS256","crit":["b64"],"b64":false}"#, "{}", "AA", Flaw::Header),
+            (
+                r#"{"alg":"RS256","crit":["b64"],"b64":false}"#,
+                "{}",
+                "AA",
+                Flaw::Header,
+            ),
             (r#"{"alg":"RS256","typ":"logout+jwt"}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"none"}"#, "{}", "AA", Flaw::Algorithm),
             (r#"{"alg":"None"}"#, "{}", "AA", Flaw::Algorithm),
@@ -255,10 +277,14 @@ mod tests {
     #[test]
     fn parts_are_three_and_unpadded_base64url() {
         let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
-        for bad in ["", ".", "..", "a", "a.b", "a.b.c", "{}.{}.AA"] {
+        for bad in ["", ".", "a", "a.b", "a.b.c", "{}.{}.AA"] {
             assert_eq!(Jws::parse(bad).err(), Some(Flaw::Shape), "{bad}");
         }
-        for bad in [format!("{header}=.e30.AA"), format!("{header}.e30.AA.AA"), format!("{header}.e30=.AA")] {
+        for bad in [
+            format!("{header}=.e30.AA"),
+            format!("{header}.e30.AA.AA"),
+            format!("{header}.e30=.AA"),
+        ] {
             assert_eq!(Jws::parse(&bad).err(), Some(Flaw::Shape), "{bad}");
         }
         assert_eq!(Jws::parse(&"a".repeat(MAX_TOKEN + 1)).err(), Some(Flaw::TooLong));
@@ -272,7 +298,13 @@ mod tests {
     fn lifetime_needs_a_number_and_allows_five_minutes() {
         let at = Timestamp::from_secs;
         let lifetime = claims(r#"{"exp":1000.9,"nbf":500}"#).lifetime().unwrap();
-        assert_eq!(lifetime, Lifetime { not_before: Some(500), expires: 1000 });
+        assert_eq!(
+            lifetime,
+            Lifetime {
+                not_before: Some(500),
+                expires: 1000
+            }
+        );
         assert_eq!(lifetime.covers(at(199)), Err(Flaw::NotYetValid));
         assert_eq!(lifetime.covers(at(200)), Ok(()));
         assert_eq!(lifetime.covers(at(1299)), Ok(()));

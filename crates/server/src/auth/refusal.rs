@@ -31,9 +31,7 @@ pub enum TokenError {
         "The resource principal named {resource} was not found in the tenant named {tenant}. This can happen if the resource is not one of Microsoft Defender for Endpoint or of this server."
     )]
     UnknownResource { resource: String, tenant: String },
-    #[error(
-        "The request body must contain the following parameter: 'client_assertion' or 'client_secret'."
-    )]
+    #[error("The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")]
     NoCredential,
     #[error(
         "Application with identifier '{client}' was not found in the directory '{tenant}'. This can happen if the application has not been registered with this server, or if the request was sent to the wrong tenant."
@@ -192,7 +190,10 @@ mod tests {
             (TokenError::NoCredential, "invalid_client", 401),
             (TokenError::AssertionAudience, "invalid_client", 401),
             (
-                TokenError::UnknownClient { client: String::new(), tenant: String::new() },
+                TokenError::UnknownClient {
+                    client: String::new(),
+                    tenant: String::new(),
+                },
                 "unauthorized_client",
                 400,
             ),
@@ -200,7 +201,11 @@ mod tests {
             (TokenError::SeveralResources, "invalid_scope", 400),
             (TokenError::Unavailable, "temporarily_unavailable", 503),
         ] {
-            assert_eq!((error.code(), error.status().as_u16()), (code, status), "{error:?}");
+            assert_eq!(
+                (error.code(), error.status().as_u16()),
+                (code, status),
+                "{error:?}"
+            );
         }
         assert!(TokenError::NoCredential.is_failed_sign_in());
         assert!(!TokenError::SeveralResources.is_failed_sign_in());

@@ -38,7 +38,10 @@ pub struct SecretHash {
 
 impl SecretHash {
     pub fn of(secret: &str, expires: Option<Timestamp>) -> SecretHash {
-        SecretHash { sha256: hash_secret(secret), expires }
+        SecretHash {
+            sha256: hash_secret(secret),
+            expires,
+        }
     }
 
     pub(crate) fn is(&self, given: &[u8; 32]) -> Choice {
@@ -56,7 +59,11 @@ pub fn new_secret() -> Hidden {
 }
 
 pub fn hash_secret(secret: &str) -> [u8; 32] {
-    Sha256::digest(secret.as_bytes()).into()
+    sha256(secret.as_bytes())
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
 }
 
 /// Random bytes from the operating system.

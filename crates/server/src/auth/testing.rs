@@ -1,9 +1,17 @@
 //! What the tests of this folder share: a tenant, a client, keys that are made once.
 
+pub mod idp;
+
 use std::sync::{LazyLock, Once};
 
-use jsonwebtoken::EncodingKey;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey};
 use jumpbag_wire::time::Timestamp;
+use serde_json::{Value, json};
 
 use super::client::Client;
 use super::keys::{KeyRing, SigningKey};
@@ -57,4 +65,25 @@ pub fn install_crypto() {
     ONCE.call_once(|| {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     });
+}
+
+/// A new P-256 key and its public half as a JWK named `kid`, without `alg` and `use`.
+pub fn elliptic(kid: &str) -> (EncodingKey, Value) {
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).unwrap();
+    let key = EncodingKey::from_ec_der(pkcs8.as_ref());
+    let mut jwk = serde_json::to_value(Jwk::from_encoding_key(&key, Algorithm::ES256).unwrap()).unwrap();
+    jwk.as_object_mut().unwrap().remove("alg");
+    jwk["kid"] = json!(kid);
+    (key, jwk)
+}
+
+/// A token over exactly these texts, well made or not.
+pub fn token(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
+    let signed = format!(
+        "{}.{}",
+        URL_SAFE_NO_PAD.encode(header),
+        URL_SAFE_NO_PAD.encode(claims)
+    );
+    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key, algorithm).unwrap();
+    format!("{signed}.{signature}")
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use jumpbag_wire::time::Timestamp;
 
 use super::audience;
@@ -14,6 +13,7 @@ use super::caller::{Caller, Reading};
 use super::issuers::Issuer;
 use super::jwt::{Claims, Flaw, Jws, Lifetime, MAX_TOKEN};
 use super::keys::KeyRing;
+use super::secret::sha256;
 use super::tenant::Tenant;
 
 /// Why a call has no caller. What it says is for the one who sent the token, and says nothing of
@@ -75,9 +75,10 @@ impl Verifier {
         ring: Arc<KeyRing>,
         issuers: Vec<Issuer>,
     ) -> Verifier {
-        let names = issuers.iter().enumerate().flat_map(|(at, issuer)| {
-            issuer.names().map(move |name| (name.to_owned(), at))
-        });
+        let names = issuers
+            .iter()
+            .enumerate()
+            .flat_map(|(at, issuer)| issuer.names().map(move |name| (name.to_owned(), at)));
         let by_name = names.collect();
         Verifier {
             tenant,
@@ -99,13 +100,16 @@ impl Verifier {
 
     /// Who sent the token in an `Authorization` header. Waits only for an issuer's keys, and then
     /// no longer than a fetch may take.
-    pub async fn verify(&self, authorization: Option<&str>, now: Timestamp) -> Result<Arc<Caller>, AuthError> {
+    pub async fn verify(
+        &self,
+        authorization: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, AuthError> {
         let token = bearer(authorization.ok_or(AuthError::Missing)?).ok_or(AuthError::Missing)?;
         if token.len() > MAX_TOKEN {
             return Err(Flaw::TooLong.into());
         }
-        let mut key = [0; 32];
-        key.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+        let key = sha256(token.as_bytes());
         let cached = self.lock().find(&key);
         if let Some(verdict) = cached.filter(|verdict| self.stands(verdict, now)) {
             verdict.lifetime.covers(now)?;
@@ -122,14 +126,20 @@ impl Verifier {
             }
             None => self.verify_own(&jws, iss, now)?,
         };
-        let verdict = Verdict { caller: Arc::new(caller), lifetime, source };
+        let verdict = Verdict {
+            caller: Arc::new(caller),
+            lifetime,
+            source,
+        };
         self.lock().keep(key, verdict.clone());
         Ok(verdict.caller)
     }
 
     /// A token made here: its host is whichever the client used, the rest must be ours.
     fn verify_own(&self, jws: &Jws<'_>, iss: &str, now: Timestamp) -> Result<(Caller, Source), AuthError> {
-        let source = Source::Own { generation: self.generation.load(Ordering::Acquire) };
+        let source = Source::Own {
+            generation: self.generation.load(Ordering::Acquire),
+        };
         if !self.tenant.issues_as(iss) {
             return Err(AuthError::Issuer);
         }
@@ -148,10 +158,17 @@ impl Verifier {
     }
 
     fn check_own_audience(&self, claims: &Claims, iss: &str) -> Result<(), AuthError> {
-        let issued_under = iss.trim_end_matches("/v2.0").trim_end_matches('/').rsplit_once('/');
+        let issued_under = iss
+            .trim_end_matches("/v2.0")
+            .trim_end_matches('/')
+            .rsplit_once('/');
         let issued_under = issued_under.map_or("", |(base, _)| base);
         let ours = |aud: &&str| audience::resolve(aud, issued_under, &self.own_audiences).is_some();
-        if claims.audiences()?.iter().any(ours) { Ok(()) } else { Err(AuthError::Audience) }
+        if claims.audiences()?.iter().any(ours) {
+            Ok(())
+        } else {
+            Err(AuthError::Audience)
+        }
     }
 
     fn stands(&self, verdict: &Verdict, now: Timestamp) -> bool {

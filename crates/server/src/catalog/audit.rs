@@ -35,7 +35,12 @@ pub struct Change<'a> {
     pub after: Option<Json>,
 }
 
-pub async fn append(tx: &mut Tx, now: Timestamp, actor: &Actor, change: Change<'_>) -> Result<(), CatalogError> {
+pub async fn append(
+    tx: &mut Tx,
+    now: Timestamp,
+    actor: &Actor,
+    change: Change<'_>,
+) -> Result<(), CatalogError> {
     tx.execute(
         "insert into audit (id, at, actor, actor_id, address, action, target, before, after, request_id) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",

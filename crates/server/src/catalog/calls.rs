@@ -23,7 +23,9 @@ pub async fn admit(
         .into_iter()
         .map(|mut row| Ok((row.take()?, u32::try_from(row.take::<i64>()?).unwrap_or(u32::MAX))))
         .collect::<Result<Vec<_>, CatalogError>>()?;
-    let newest = seconds.last().map_or(second, |(at, _): &(i64, u32)| second.max(*at));
+    let newest = seconds
+        .last()
+        .map_or(second, |(at, _): &(i64, u32)| second.max(*at));
     let verdict = Window::load(seconds).admit(quotas, second);
     if verdict.retry_after.is_none() {
         tx.execute(
@@ -38,5 +40,6 @@ pub async fn admit(
 
 /// Forgets calls that no window counts any more.
 pub async fn forget(tx: &mut Tx, before: i64) -> Result<u64, CatalogError> {
-    tx.execute("delete from calls where second < $1", &[before.into()]).await
+    tx.execute("delete from calls where second < $1", &[before.into()])
+        .await
 }

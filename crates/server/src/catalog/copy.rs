@@ -8,24 +8,74 @@ use super::{Catalog, CatalogError};
 const TABLES: &[(&str, usize, &[&str])] = &[
     ("contents", 1, &["sha256", "size", "bytes", "blob", "created_at"]),
     ("garbage", 1, &["blob", "since"]),
-    ("files", 1, &["id", "name_key", "version", "created_at", "created_by", "deleted_at"]),
+    (
+        "files",
+        1,
+        &[
+            "id",
+            "name_key",
+            "version",
+            "created_at",
+            "created_by",
+            "deleted_at",
+        ],
+    ),
     (
         "versions",
         2,
         &[
-            "file", "number", "name", "sha256", "size", "description", "has_parameters",
-            "parameters_description", "author", "author_id", "created_at", "born", "died", "ended",
+            "file",
+            "number",
+            "name",
+            "sha256",
+            "size",
+            "description",
+            "has_parameters",
+            "parameters_description",
+            "author",
+            "author_id",
+            "created_at",
+            "born",
+            "died",
+            "ended",
         ],
     ),
-    ("clients", 1, &["id", "name", "created_at", "expires_at", "removed_at"]),
+    (
+        "clients",
+        1,
+        &["id", "name", "created_at", "expires_at", "removed_at"],
+    ),
     ("client_permissions", 2, &["client", "permission"]),
-    ("client_secrets", 2, &["client", "sha256", "created_at", "expires_at"]),
-    ("client_certificates", 2, &["client", "sha256", "pem", "created_at"]),
-    ("signing_keys", 1, &["kid", "private_key", "created_at", "retired_at"]),
+    (
+        "client_secrets",
+        2,
+        &["client", "sha256", "created_at", "expires_at"],
+    ),
+    (
+        "client_certificates",
+        2,
+        &["client", "sha256", "pem", "created_at"],
+    ),
+    (
+        "signing_keys",
+        1,
+        &["kid", "private_key", "created_at", "retired_at"],
+    ),
     (
         "audit",
         1,
-        &["id", "at", "actor", "actor_id", "address", "action", "target", "before", "after", "request_id"],
+        &[
+            "id",
+            "at",
+            "actor",
+            "actor_id",
+            "address",
+            "action",
+            "target",
+            "before",
+            "after",
+            "request_id",
+        ],
     ),
     ("tenant", 1, &["id", "created_at", "change"]),
 ];
@@ -43,7 +93,10 @@ pub async fn copy(from: &Catalog, to: &Catalog) -> Result<u64, CatalogError> {
     for (table, keys, columns) in TABLES {
         let list = columns.join(", ");
         let key = columns[..*keys].join(", ");
-        let insert = format!("insert into {table} ({list}) values ({})", placeholders(columns.len()));
+        let insert = format!(
+            "insert into {table} ({list}) values ({})",
+            placeholders(columns.len())
+        );
         let mut last: Vec<Value> = Vec::new();
         loop {
             let after = if last.is_empty() {
@@ -72,7 +125,10 @@ pub async fn copy(from: &Catalog, to: &Catalog) -> Result<u64, CatalogError> {
 }
 
 fn placeholders(count: usize) -> String {
-    (1..=count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+    (1..=count)
+        .map(|n| format!("${n}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// # Errors
@@ -92,7 +148,9 @@ pub async fn require_empty(to: &Catalog) -> Result<(), CatalogError> {
         })
         .await?;
     if filled {
-        return Err(CatalogError::Migration("the target database is not empty: restore into a new one".into()));
+        return Err(CatalogError::Migration(
+            "the target database is not empty: restore into a new one".into(),
+        ));
     }
     Ok(())
 }
@@ -104,7 +162,8 @@ pub async fn begin_anew(catalog: &Catalog) -> Result<(), CatalogError> {
     catalog
         .write(|tx| {
             Box::pin(async move {
-                tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
+                tx.execute("update tenant set change = change + $1", &[GAP.into()])
+                    .await?;
                 Ok(())
             })
         })

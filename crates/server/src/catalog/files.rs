@@ -57,7 +57,9 @@ fn file(row: &mut Row) -> Result<LibraryFile, CatalogError> {
 /// Takes the next change number. The row stays locked until the transaction ends, so changes commit in the
 /// order of their numbers.
 pub async fn next_change(tx: &mut Tx) -> Result<i64, CatalogError> {
-    tx.one("update tenant set change = change + 1 returning change", &[]).await?.take()
+    tx.one("update tenant set change = change + 1 returning change", &[])
+        .await?
+        .take()
 }
 
 /// The number of the library's last change.
@@ -96,7 +98,11 @@ pub async fn advance(tx: &mut Tx, name_key: &str) -> Result<Option<(String, i64)
 }
 
 /// Hides a living name: its id and current version's number.
-pub async fn hide(tx: &mut Tx, name_key: &str, now: Timestamp) -> Result<Option<(String, i64)>, CatalogError> {
+pub async fn hide(
+    tx: &mut Tx,
+    name_key: &str,
+    now: Timestamp,
+) -> Result<Option<(String, i64)>, CatalogError> {
     let row = tx
         .first(
             "update files set deleted_at = $2 where name_key = $1 and deleted_at is null returning id, version",
@@ -108,7 +114,11 @@ pub async fn hide(tx: &mut Tx, name_key: &str, now: Timestamp) -> Result<Option<
 
 /// Makes sure that the bytes have a row, and keeps that row locked. The answer is the blob that holds them, if
 /// a blob does: another than the one offered when the bytes were there before.
-pub async fn keep_content(tx: &mut Tx, content: &Content, now: Timestamp) -> Result<Option<String>, CatalogError> {
+pub async fn keep_content(
+    tx: &mut Tx,
+    content: &Content,
+    now: Timestamp,
+) -> Result<Option<String>, CatalogError> {
     let (bytes, blob) = match &content.place {
         Place::Inline(bytes) => (Value::Bytes(bytes.clone()), Value::Null),
         Place::Blob(key) => (Value::Null, Value::Text(key.clone())),
@@ -116,7 +126,13 @@ pub async fn keep_content(tx: &mut Tx, content: &Content, now: Timestamp) -> Res
     tx.one(
         "insert into contents (sha256, size, bytes, blob, created_at) values ($1, $2, $3, $4, $5) \
          on conflict (sha256) do update set size = excluded.size returning blob",
-        &[content.sha256.as_str().into(), (content.size as i64).into(), bytes, blob, now.into()],
+        &[
+            content.sha256.as_str().into(),
+            (content.size as i64).into(),
+            bytes,
+            blob,
+            now.into(),
+        ],
     )
     .await?
     .take()
@@ -177,7 +193,10 @@ pub async fn find(tx: &mut Tx, name_key: &str) -> Result<Option<LibraryFile>, Ca
         "select {FILE} from files f join versions v on v.file = f.id and v.number = f.version \
          where f.name_key = $1 and f.deleted_at is null"
     );
-    tx.first(&sql, &[name_key.into()]).await?.map(|mut row| file(&mut row)).transpose()
+    tx.first(&sql, &[name_key.into()])
+        .await?
+        .map(|mut row| file(&mut row))
+        .transpose()
 }
 
 /// One version of a file, whether it is current or not.
@@ -185,7 +204,10 @@ pub async fn version(tx: &mut Tx, id: &str, number: i64) -> Result<Option<Librar
     let sql = format!(
         "select {FILE} from files f join versions v on v.file = f.id where f.id = $1 and v.number = $2"
     );
-    tx.first(&sql, &[id.into(), number.into()]).await?.map(|mut row| file(&mut row)).transpose()
+    tx.first(&sql, &[id.into(), number.into()])
+        .await?
+        .map(|mut row| file(&mut row))
+        .transpose()
 }
 
 /// Which rows of the library a page holds.
@@ -254,7 +276,12 @@ pub async fn count(tx: &mut Tx, page: &Page<'_>) -> Result<u64, CatalogError> {
 
 /// Where the bytes of a digest are.
 pub async fn content(tx: &mut Tx, sha256: &str) -> Result<Option<Content>, CatalogError> {
-    let row = tx.first("select size, bytes, blob from contents where sha256 = $1", &[sha256.into()]).await?;
+    let row = tx
+        .first(
+            "select size, bytes, blob from contents where sha256 = $1",
+            &[sha256.into()],
+        )
+        .await?;
     row.map(|mut row| {
         let size = row.take::<i64>()?.unsigned_abs();
         let (bytes, blob): (Option<Bytes>, Option<String>) = (row.take()?, row.take()?);
@@ -263,7 +290,11 @@ pub async fn content(tx: &mut Tx, sha256: &str) -> Result<Option<Content>, Catal
             (None, Some(key)) => Place::Blob(key),
             (None, None) => return Err(CatalogError::Shape(format!("content `{sha256}` is nowhere"))),
         };
-        Ok(Content { sha256: sha256.to_owned(), size, place })
+        Ok(Content {
+            sha256: sha256.to_owned(),
+            size,
+            place,
+        })
     })
     .transpose()
 }
@@ -284,7 +315,10 @@ pub async fn owned(tx: &mut Tx, blobs: &[String]) -> Result<Vec<String>, Catalog
     if blobs.is_empty() {
         return Ok(Vec::new());
     }
-    let list = (1..=blobs.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
+    let list = (1..=blobs.len())
+        .map(|n| format!("${n}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let sql = format!(
         "select blob from contents where blob in ({list}) union select blob from garbage where blob in ({list})"
     );
@@ -312,7 +346,12 @@ pub async fn expired(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<E
         .await?;
     rows.into_iter()
         .map(|mut row| {
-            Ok(Expired { file: row.take()?, number: row.take()?, name: row.take()?, sha256: row.take()? })
+            Ok(Expired {
+                file: row.take()?,
+                number: row.take()?,
+                name: row.take()?,
+                sha256: row.take()?,
+            })
         })
         .collect()
 }
@@ -321,8 +360,11 @@ pub async fn expired(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<E
 /// version has the same bytes. A blob that lost its content becomes garbage.
 pub async fn forget(tx: &mut Tx, expired: &Expired, now: Timestamp) -> Result<(), CatalogError> {
     let file = expired.file.as_str();
-    tx.execute("delete from versions where file = $1 and number = $2", &[file.into(), expired.number.into()])
-        .await?;
+    tx.execute(
+        "delete from versions where file = $1 and number = $2",
+        &[file.into(), expired.number.into()],
+    )
+    .await?;
     tx.execute(
         "delete from files where id = $1 and not exists (select 1 from versions where file = $1)",
         &[file.into()],
@@ -364,7 +406,8 @@ pub async fn garbage(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<S
 }
 
 pub async fn forget_garbage(tx: &mut Tx, blob: &str) -> Result<(), CatalogError> {
-    tx.execute("delete from garbage where blob = $1", &[blob.into()]).await?;
+    tx.execute("delete from garbage where blob = $1", &[blob.into()])
+        .await?;
     Ok(())
 }
 
@@ -377,7 +420,10 @@ pub async fn usage(tx: &mut Tx) -> Result<(u64, u64), CatalogError> {
             &[],
         )
         .await?;
-    Ok((row.take::<i64>()?.unsigned_abs(), row.take::<i64>()?.unsigned_abs()))
+    Ok((
+        row.take::<i64>()?.unsigned_abs(),
+        row.take::<i64>()?.unsigned_abs(),
+    ))
 }
 
 /// Rows that contradict each other, in words: none, unless somebody changed the database by hand.
@@ -402,8 +448,10 @@ pub async fn contradictions(tx: &mut Tx) -> Result<Vec<String>, CatalogError> {
             "select v.file from versions v join contents c on c.sha256 = v.sha256 where c.size <> v.size",
             "has a version whose size is not its content's",
         ),
-        ("select v.file from versions v where not exists (select 1 from contents c where c.sha256 = v.sha256)",
-            "has a version without content"),
+        (
+            "select v.file from versions v where not exists (select 1 from contents c where c.sha256 = v.sha256)",
+            "has a version without content",
+        ),
     ];
     let mut found = Vec::new();
     for (sql, problem) in checks {

@@ -8,8 +8,11 @@ const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/0001_lib
 pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
     // Nodes that start together take turns.
     tx.lock("migrate").await?;
-    tx.script("create table if not exists schema_migrations (number bigint not null primary key)").await?;
-    let mut row = tx.one("select coalesce(max(number), 0) from schema_migrations", &[]).await?;
+    tx.script("create table if not exists schema_migrations (number bigint not null primary key)")
+        .await?;
+    let mut row = tx
+        .one("select coalesce(max(number), 0) from schema_migrations", &[])
+        .await?;
     let applied: i64 = row.take()?;
     let newest = MIGRATIONS.last().map_or(0, |(number, _)| *number);
     if applied > newest {
@@ -21,14 +24,24 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
         // PostgreSQL sorts and compares text by the database's locale unless told otherwise.
         let sql = if shared { collate(sql) } else { (*sql).to_owned() };
         tx.script(&sql).await?;
-        tx.execute("insert into schema_migrations (number) values ($1)", &[(*number).into()]).await?;
+        tx.execute(
+            "insert into schema_migrations (number) values ($1)",
+            &[(*number).into()],
+        )
+        .await?;
     }
     Ok(())
 }
 
 fn collate(sql: &str) -> String {
     sql.lines()
-        .map(|line| if line.starts_with("--") { String::new() } else { line.replacen(" text", " text collate \"C\"", 1) })
+        .map(|line| {
+            if line.starts_with("--") {
+                String::new()
+            } else {
+                line.replacen(" text", " text collate \"C\"", 1)
+            }
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }

@@ -32,16 +32,25 @@ impl Postgres {
         let mut config: tokio_postgres::Config = url.parse().map_err(|e: tokio_postgres::Error| {
             CatalogError::Failed(format!("`database_url` is not a PostgreSQL address: {e}").into())
         })?;
-        config.application_name("jumpbag").connect_timeout(WAIT).keepalives_idle(std::time::Duration::from_secs(30));
+        config
+            .application_name("jumpbag")
+            .connect_timeout(WAIT)
+            .keepalives_idle(std::time::Duration::from_secs(30));
         let manager = Manager::from_config(
             config,
             tokio_postgres_rustls::MakeRustlsConnect::new(client_tls()?),
-            ManagerConfig { recycling_method: RecyclingMethod::Verified },
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Verified,
+            },
         );
         let pool = Pool::builder(manager)
             .max_size(connections)
             .runtime(deadpool_postgres::Runtime::Tokio1)
-            .timeouts(Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) })
+            .timeouts(Timeouts {
+                wait: Some(WAIT),
+                create: Some(WAIT),
+                recycle: Some(WAIT),
+            })
             .build()
             .map_err(|e| CatalogError::Failed(e.into()))?;
         Ok(Postgres { pool })
@@ -71,7 +80,9 @@ impl Postgres {
                 })
                 .await
                 .map_err(error)?;
-            let mut tx = Tx { link: Link::Postgres(connection) };
+            let mut tx = Tx {
+                link: Link::Postgres(connection),
+            };
             let result = work(&mut tx).await;
             let Link::Postgres(connection) = tx.link else {
                 return Err(E::from(CatalogError::Failed("connection was exchanged".into())));
@@ -84,7 +95,8 @@ impl Postgres {
             }
             result
         });
-        task.await.unwrap_or_else(|e| Err(E::from(CatalogError::Failed(e.into()))))
+        task.await
+            .unwrap_or_else(|e| Err(E::from(CatalogError::Failed(e.into()))))
     }
 
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
@@ -93,7 +105,9 @@ impl Postgres {
         E: From<CatalogError> + Send + 'static,
         F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
     {
-        let mut tx = Tx { link: Link::Postgres(self.connection().await?) };
+        let mut tx = Tx {
+            link: Link::Postgres(self.connection().await?),
+        };
         work(&mut tx).await
     }
 }
@@ -105,7 +119,11 @@ fn client_tls() -> Result<rustls::ClientConfig, CatalogError> {
 }
 
 impl ToSql for Value {
-    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Value::Null => Ok(IsNull::Yes),
             Value::Int(value) => value.to_sql(ty, out),
@@ -131,7 +149,11 @@ impl ToSql for Value {
             Value::Text(_) => *ty == Type::TEXT || *ty == Type::VARCHAR,
             Value::Bytes(_) => *ty == Type::BYTEA,
         };
-        if fits { self.to_sql(ty, out) } else { Err(format!("{self:?} given where {ty} is expected").into()) }
+        if fits {
+            self.to_sql(ty, out)
+        } else {
+            Err(format!("{self:?} given where {ty} is expected").into())
+        }
     }
 }
 
@@ -141,13 +163,19 @@ fn references(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
 
 pub(super) async fn query(client: &Object, sql: &str, params: &[Value]) -> Result<Vec<Row>, CatalogError> {
     let statement = client.prepare_cached(sql).await.map_err(error)?;
-    let rows = client.query(&statement, &references(params)).await.map_err(error)?;
+    let rows = client
+        .query(&statement, &references(params))
+        .await
+        .map_err(error)?;
     rows.iter().map(cells).collect()
 }
 
 pub(super) async fn execute(client: &Object, sql: &str, params: &[Value]) -> Result<u64, CatalogError> {
     let statement = client.prepare_cached(sql).await.map_err(error)?;
-    client.execute(&statement, &references(params)).await.map_err(error)
+    client
+        .execute(&statement, &references(params))
+        .await
+        .map_err(error)
 }
 
 fn cells(row: &tokio_postgres::Row) -> Result<Row, CatalogError> {
@@ -155,7 +183,9 @@ fn cells(row: &tokio_postgres::Row) -> Result<Row, CatalogError> {
     for (index, column) in row.columns().iter().enumerate() {
         let cell = match *column.type_() {
             Type::INT8 => row.try_get::<_, Option<i64>>(index).map(Value::from),
-            Type::INT4 => row.try_get::<_, Option<i32>>(index).map(|value| value.map(i64::from).into()),
+            Type::INT4 => row
+                .try_get::<_, Option<i32>>(index)
+                .map(|value| value.map(i64::from).into()),
             Type::BOOL => row.try_get::<_, Option<bool>>(index).map(Value::from),
             Type::TEXT | Type::VARCHAR => row.try_get::<_, Option<String>>(index).map(Value::from),
             Type::BYTEA => row
@@ -172,7 +202,9 @@ pub(super) fn error(source: tokio_postgres::Error) -> CatalogError {
     if source.is_closed() || source.source().is_some_and(|inner| inner.is::<std::io::Error>()) {
         return CatalogError::Unreachable(source.into());
     }
-    let Some(code) = source.code().cloned() else { return CatalogError::Failed(source.into()) };
+    let Some(code) = source.code().cloned() else {
+        return CatalogError::Failed(source.into());
+    };
     match code {
         SqlState::DISK_FULL | SqlState::OUT_OF_MEMORY => CatalogError::Full(source.into()),
         SqlState::LOCK_NOT_AVAILABLE

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 
 use futures_util::FutureExt as _;
-use rusqlite::{Connection, ErrorCode, OpenFlags, functions::FunctionFlags, types::ToSqlOutput, types::ValueRef};
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, functions::FunctionFlags, types::ToSqlOutput, types::ValueRef,
+};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::value::{Row, Value};
@@ -30,7 +32,11 @@ pub(super) struct Sqlite {
 impl Drop for Sqlite {
     /// The last connection to close puts the write-ahead log into the main file: that must be the writer's.
     fn drop(&mut self) {
-        self.readers.idle.lock().unwrap_or_else(|e| e.into_inner()).clear();
+        self.readers
+            .idle
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .clear();
         drop(self.jobs.take());
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -85,23 +91,46 @@ impl Sqlite {
         create_private(file)?;
         let writer = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         writer
-            .execute_batch("pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000")
+            .execute_batch(
+                "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000",
+            )
             .map_err(error)?;
         let idle = (0..READERS)
-            .map(|_| connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|c| Tx { link: Link::Sqlite(c) }))
+            .map(|_| {
+                connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|c| Tx {
+                    link: Link::Sqlite(c),
+                })
+            })
             .collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || serve(Tx { link: Link::Sqlite(writer) }, &queue))
+            .spawn(move || {
+                serve(
+                    Tx {
+                        link: Link::Sqlite(writer),
+                    },
+                    &queue,
+                )
+            })
             .map_err(|source| CatalogError::Failed(source.into()))?;
-        let readers = Arc::new(Readers { idle: Mutex::new(idle), permits: Semaphore::new(READERS) });
-        Ok(Sqlite { file: file.to_owned(), jobs: Some(jobs), writer: Some(thread), readers })
+        let readers = Arc::new(Readers {
+            idle: Mutex::new(idle),
+            permits: Semaphore::new(READERS),
+        });
+        Ok(Sqlite {
+            file: file.to_owned(),
+            jobs: Some(jobs),
+            writer: Some(thread),
+            readers,
+        })
     }
 
     /// A connection for reading that is nobody else's.
     pub(super) fn connection(&self) -> Result<Tx, CatalogError> {
-        connect(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|connection| Tx { link: Link::Sqlite(connection) })
+        connect(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|connection| Tx {
+            link: Link::Sqlite(connection),
+        })
     }
 
     pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -111,12 +140,18 @@ impl Sqlite {
         F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
     {
         let (answer, outcome) = oneshot::channel();
-        let job = Box::new(Work { work: Some(work), result: None, answer });
+        let job = Box::new(Work {
+            work: Some(work),
+            result: None,
+            answer,
+        });
         let queued = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         if !queued {
             return Err(CatalogError::Busy("too many writes are waiting".into()).into());
         }
-        outcome.await.unwrap_or_else(|_| Err(E::from(CatalogError::Failed("writer thread ended".into()))))
+        outcome
+            .await
+            .unwrap_or_else(|_| Err(E::from(CatalogError::Failed("writer thread ended".into()))))
     }
 
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
@@ -143,7 +178,10 @@ impl Sqlite {
         .await
     }
 
-    async fn on_reader<T, E>(&self, work: impl FnOnce(&mut Tx) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    async fn on_reader<T, E>(
+        &self,
+        work: impl FnOnce(&mut Tx) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<CatalogError> + Send + 'static,
@@ -171,15 +209,20 @@ impl Sqlite {
 
 /// Futures over SQLite never wait: one poll ends them.
 fn at_once<T, E: From<CatalogError>>(work: TxFuture<'_, T, E>) -> Result<T, E> {
-    work.now_or_never()
-        .unwrap_or_else(|| Err(E::from(CatalogError::Failed("transaction waited for something else".into()))))
+    work.now_or_never().unwrap_or_else(|| {
+        Err(E::from(CatalogError::Failed(
+            "transaction waited for something else".into(),
+        )))
+    })
 }
 
 fn serve(mut tx: Tx, queue: &mpsc::Receiver<Box<dyn Job>>) {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
         let failure = match batch(&mut tx, "begin immediate") {
-            Ok(()) => run_group(&mut tx, &mut group, queue).and_then(|()| batch(&mut tx, "commit")).err(),
+            Ok(()) => run_group(&mut tx, &mut group, queue)
+                .and_then(|()| batch(&mut tx, "commit"))
+                .err(),
             Err(failure) => Some(failure),
         };
         if failure.is_some() && in_transaction(&tx) {
@@ -205,7 +248,14 @@ fn run_group(
             // A full disk makes SQLite end the transaction by itself.
             return Err(CatalogError::Full("the database ended the transaction".into()));
         }
-        batch(tx, if keep { "release job" } else { "rollback to job; release job" })?;
+        batch(
+            tx,
+            if keep {
+                "release job"
+            } else {
+                "rollback to job; release job"
+            },
+        )?;
         next += 1;
         if next == group.len() && next < GROUP {
             group.extend(queue.try_recv().ok());
@@ -240,7 +290,10 @@ fn repeat(failure: &CatalogError) -> CatalogError {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
+    error.source().map_or_else(
+        || error.to_string(),
+        |source| format!("{error}: {}", chain(source)),
+    )
 }
 
 /// SQLite gives its other files the permissions of the main one.
@@ -249,9 +302,10 @@ fn create_private(file: &Path) -> Result<(), CatalogError> {
     options.create(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(|_| ()).map_err(|source| {
-        CatalogError::Failed(format!("cannot open `{}`: {source}", file.display()).into())
-    })
+    options
+        .open(file)
+        .map(|_| ())
+        .map_err(|source| CatalogError::Failed(format!("cannot open `{}`: {source}", file.display()).into()))
 }
 
 fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
@@ -268,10 +322,14 @@ fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
             FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_UTF8,
             |context| {
                 let (text, part) = (context.get_raw(0), context.get_raw(1));
-                let (ValueRef::Text(text), ValueRef::Text(part)) = (text, part) else { return Ok(None) };
+                let (ValueRef::Text(text), ValueRef::Text(part)) = (text, part) else {
+                    return Ok(None);
+                };
                 // Characters, not bytes, as PostgreSQL counts: every byte but those that continue one begins one.
                 let begins = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as i64;
-                Ok(Some(memchr::memmem::find(text, part).map_or(0, |at| begins(&text[..at]) + 1)))
+                Ok(Some(
+                    memchr::memmem::find(text, part).map_or(0, |at| begins(&text[..at]) + 1),
+                ))
             },
         )
         .map_err(error)?;
@@ -299,7 +357,9 @@ fn numbered(sql: &str) -> String {
 pub(super) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>, CatalogError> {
     let mut statement = connection.prepare_cached(&numbered(sql)).map_err(error)?;
     let columns = statement.column_count();
-    let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(error)?;
+    let mut rows = statement
+        .query(rusqlite::params_from_iter(params))
+        .map_err(error)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(error)? {
         let mut cells = Vec::with_capacity(columns);
@@ -309,7 +369,8 @@ pub(super) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Res
                 ValueRef::Integer(value) => Value::Int(value),
                 ValueRef::Real(_) => return Err(CatalogError::Shape("a floating point cell".into())),
                 ValueRef::Text(text) => Value::Text(
-                    String::from_utf8(text.to_vec()).map_err(|_| CatalogError::Shape("text is not UTF-8".into()))?,
+                    String::from_utf8(text.to_vec())
+                        .map_err(|_| CatalogError::Shape("text is not UTF-8".into()))?,
                 ),
                 ValueRef::Blob(bytes) => Value::Bytes(bytes::Bytes::copy_from_slice(bytes)),
             });
@@ -321,7 +382,10 @@ pub(super) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Res
 
 pub(super) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64, CatalogError> {
     let mut statement = connection.prepare_cached(&numbered(sql)).map_err(error)?;
-    statement.execute(rusqlite::params_from_iter(params)).map(|rows| rows as u64).map_err(error)
+    statement
+        .execute(rusqlite::params_from_iter(params))
+        .map(|rows| rows as u64)
+        .map_err(error)
 }
 
 pub(super) fn error(source: rusqlite::Error) -> CatalogError {

@@ -8,9 +8,9 @@ use jumpbag_wire::time::Timestamp;
 use super::{Failure, check};
 use crate::app::Stores;
 use crate::blobs::BlobStore;
+use crate::catalog::Catalog;
 use crate::catalog::copy::copy;
 use crate::catalog::files::{self, Place};
-use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::error::Error;
 use crate::library::sweep::GARBAGE_GRACE_SECS;
@@ -21,7 +21,10 @@ const BLOBS: &str = "blobs";
 
 pub async fn backup(settings: &Settings, folder: &Path) -> Result<(), Failure> {
     if folder.exists() {
-        return Err(Failure::Said(format!("`{}` exists: name a folder that does not", folder.display())));
+        return Err(Failure::Said(format!(
+            "`{}` exists: name a folder that does not",
+            folder.display()
+        )));
     }
     let source = Stores::open(settings).await?;
     crate::files::create_private_dir(folder)
@@ -33,16 +36,24 @@ pub async fn backup(settings: &Settings, folder: &Path) -> Result<(), Failure> {
     let copied = copy_blobs(&target, &source.blobs, &blobs).await?;
     // Blobs that lost their content meanwhile stay for that long: beyond it one of ours may have gone.
     if Timestamp::now().secs() - started.secs() > GARBAGE_GRACE_SECS {
-        eprintln!("jumpbag-server: the backup took longer than {GARBAGE_GRACE_SECS} seconds; every blob was verified all the same");
+        eprintln!(
+            "jumpbag-server: the backup took longer than {GARBAGE_GRACE_SECS} seconds; every blob was verified all the same"
+        );
     }
-    println!("backup in {}: {rows} rows, {copied} blobs, every digest verified", folder.display());
+    println!(
+        "backup in {}: {rows} rows, {copied} blobs, every digest verified",
+        folder.display()
+    );
     Ok(())
 }
 
 pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> {
     let database = folder.join(DATABASE);
     if !database.is_file() {
-        return Err(Failure::Said(format!("`{}` holds no backup: there is no `{DATABASE}`", folder.display())));
+        return Err(Failure::Said(format!(
+            "`{}` holds no backup: there is no `{DATABASE}`",
+            folder.display()
+        )));
     }
     let source = Catalog::open_sqlite(&database).await?;
     let blobs = BlobStore::folder(&folder.join(BLOBS))?;
@@ -52,7 +63,10 @@ pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> 
     let copied = copy_blobs(&source, &blobs, &target.blobs).await?;
     let rows = copy(&source, &target.catalog).await?;
     crate::catalog::copy::begin_anew(&target.catalog).await?;
-    println!("restored from {}: {rows} rows, {copied} blobs, every digest verified", folder.display());
+    println!(
+        "restored from {}: {rows} rows, {copied} blobs, every digest verified",
+        folder.display()
+    );
     Ok(())
 }
 
@@ -65,7 +79,9 @@ async fn copy_blobs(catalog: &Catalog, from: &BlobStore, to: &BlobStore) -> Resu
         let digests = catalog
             .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::digests(tx, &after, BATCH).await?) }))
             .await?;
-        let Some(newest) = digests.last() else { return Ok(copied) };
+        let Some(newest) = digests.last() else {
+            return Ok(copied);
+        };
         last.clone_from(newest);
         for digest in digests {
             let content = catalog

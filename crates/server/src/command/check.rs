@@ -43,9 +43,17 @@ pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
         report.bytes,
         report.problems.len(),
         report.ownerless,
-        if repair && report.ownerless > 0 { " removed" } else { "" }
+        if repair && report.ownerless > 0 {
+            " removed"
+        } else {
+            ""
+        }
     );
-    if report.problems.is_empty() && (repair || report.ownerless == 0) { Ok(()) } else { Err(Failure::Silent) }
+    if report.problems.is_empty() && (repair || report.ownerless == 0) {
+        Ok(())
+    } else {
+        Err(Failure::Silent)
+    }
 }
 
 /// Every content has its bytes, and they have their digest.
@@ -89,7 +97,10 @@ async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
 /// # Errors
 /// `Damaged`, naming the digest and the blob.
 pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
-    let damaged = |problem: String| Error::Damaged { sha256: content.sha256.clone(), problem };
+    let damaged = |problem: String| Error::Damaged {
+        sha256: content.sha256.clone(),
+        problem,
+    };
     let (hash, size) = match &content.place {
         Place::Inline(bytes) => (Sha256::digest(bytes), bytes.len() as u64),
         Place::Blob(key) => {
@@ -102,7 +113,8 @@ pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
                 }
                 Ok::<_, BlobError>((hasher.finalize(), size))
             };
-            read.await.map_err(|e| damaged(format!("blob `{key}`: {}", Error::from(e).chain())))?
+            read.await
+                .map_err(|e| damaged(format!("blob `{key}`: {}", Error::from(e).chain())))?
         }
     };
     let place = match &content.place {
@@ -110,7 +122,10 @@ pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
         Place::Blob(key) => format!("blob `{key}`"),
     };
     if size != content.size {
-        return Err(damaged(format!("{place} has {size} bytes instead of {}", content.size)));
+        return Err(damaged(format!(
+            "{place} has {size} bytes instead of {}",
+            content.size
+        )));
     }
     if hex(&hash) != content.sha256 {
         return Err(damaged(format!("{place} has the digest {}", hex(&hash))));
@@ -131,14 +146,21 @@ async fn rows(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
 
 async fn ownerless(library: &Library, report: &mut Report, repair: bool) -> Result<(), Failure> {
     // An upload under way has a blob and no row yet. Whoever repairs says that none is.
-    let before = if repair { Timestamp::now() } else { Timestamp::now().plus_secs(-60) };
+    let before = if repair {
+        Timestamp::now()
+    } else {
+        Timestamp::now().plus_secs(-60)
+    };
     if repair {
         report.ownerless = library.remove_ownerless(before).await?;
     } else {
         let found = library.ownerless(before).await?;
         report.ownerless = found.len() as u64;
         for blob in found {
-            println!("blob `{}` ({} bytes) has no row: --repair removes it", blob.key, blob.size);
+            println!(
+                "blob `{}` ({} bytes) has no row: --repair removes it",
+                blob.key, blob.size
+            );
         }
     }
     Ok(())

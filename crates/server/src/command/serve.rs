@@ -27,7 +27,11 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     stores.blobs.probe().await?;
     let now = Timestamp::now();
     let (_, fresh) = clients::tenant(&stores.catalog, now).await?;
-    let first = if fresh { Some(first_client(&stores, now).await?) } else { None };
+    let first = if fresh {
+        Some(first_client(&stores, now).await?)
+    } else {
+        None
+    };
     let identity = tls::identity(&settings).map_err(Failure::Said)?;
     let listener = bind(settings.listen, "listen").await?;
     let ops_listener = match settings.ops_listen {
@@ -63,14 +67,27 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 
 fn log(settings: &Settings) {
     use tracing_subscriber::prelude::*;
-    let level = settings.log_level.parse::<tracing_subscriber::filter::Targets>().unwrap_or_default();
-    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let level = settings
+        .log_level
+        .parse::<tracing_subscriber::filter::Targets>()
+        .unwrap_or_default();
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_target(false);
     let registry = tracing_subscriber::registry();
     // Only a subscriber set before this one could make it fail, and none is.
     let _ = if settings.log_json {
-        registry.with(layer.json().flatten_event(true).with_filter(level)).try_init()
+        registry
+            .with(layer.json().flatten_event(true).with_filter(level))
+            .try_init()
     } else {
-        registry.with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(level)).try_init()
+        registry
+            .with(
+                layer
+                    .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+                    .with_filter(level),
+            )
+            .try_init()
     };
 }
 
@@ -109,9 +126,19 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
     println!("database: {database}, blobs: {blobs}, files in the library: {files}");
-    let Some(Registered { tenant, client_id, secret: Some(secret) }) = first else { return Ok(()) };
+    let Some(Registered {
+        tenant,
+        client_id,
+        secret: Some(secret),
+    }) = first
+    else {
+        return Ok(());
+    };
     let curl = if app.settings.tls == Tls::SelfSigned {
-        format!("curl -s --cacert {}", app.settings.data_dir.join("tls/cert.pem").display())
+        format!(
+            "curl -s --cacert {}",
+            app.settings.data_dir.join("tls/cert.pem").display()
+        )
     } else {
         "curl -s".to_owned()
     };

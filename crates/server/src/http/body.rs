@@ -34,9 +34,22 @@ pub struct Watched {
 }
 
 impl Watched {
-    pub fn new(inner: Incoming, idle: Duration, received: Arc<AtomicU64>) -> (Watched, oneshot::Receiver<Incoming>) {
+    pub fn new(
+        inner: Incoming,
+        idle: Duration,
+        received: Arc<AtomicU64>,
+    ) -> (Watched, oneshot::Receiver<Incoming>) {
         let (back, rest) = oneshot::channel();
-        (Watched { inner: Some(inner), back: Some(back), received, idle, timer: None }, rest)
+        (
+            Watched {
+                inner: Some(inner),
+                back: Some(back),
+                received,
+                idle,
+                timer: None,
+            },
+            rest,
+        )
     }
 }
 
@@ -49,7 +62,9 @@ impl Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        let Some(inner) = &mut this.inner else {
+            return Poll::Ready(None);
+        };
         match Pin::new(inner).poll_frame(cx) {
             Poll::Ready(frame) => {
                 this.timer = None;
@@ -65,7 +80,9 @@ impl Body for Watched {
             }
             Poll::Pending => {
                 let deadline = Instant::now() + this.idle;
-                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                let timer = this
+                    .timer
+                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
                 if timer.as_mut().poll(cx).is_ready() {
                     // Whoever stalls is not waited for once more: the connection ends with the answer.
                     this.inner = None;
@@ -81,7 +98,9 @@ impl Body for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -31,14 +31,20 @@ pub async fn service(Extension(context): Extension<Arc<Context>>) -> Response {
     responses((status = 200, description = "CSDL 4.0 document", content_type = "application/xml"))
 )]
 pub async fn metadata() -> Response {
-    let headers = [(header::CONTENT_TYPE, "application/xml"), (header::HeaderName::from_static("odata-version"), "4.0")];
+    let headers = [
+        (header::CONTENT_TYPE, "application/xml"),
+        (header::HeaderName::from_static("odata-version"), "4.0"),
+    ];
     (headers, csdl()).into_response()
 }
 
 /// The OpenAPI document of this server.
 pub async fn openapi() -> Response {
-    static DOCUMENT: LazyLock<String> =
-        LazyLock::new(|| super::openapi().to_pretty_json().unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}")));
+    static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+        super::openapi()
+            .to_pretty_json()
+            .unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
+    });
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }
 
@@ -57,7 +63,10 @@ fn csdl() -> String {
                 Kind::Time => "Edm.DateTimeOffset",
             };
             let nullable = NULLABLE.contains(&property.name);
-            format!("        <Property Name=\"{}\" Type=\"{kind}\" Nullable=\"{nullable}\"/>\n", property.name)
+            format!(
+                "        <Property Name=\"{}\" Type=\"{kind}\" Nullable=\"{nullable}\"/>\n",
+                property.name
+            )
         })
         .collect();
     format!(

@@ -15,7 +15,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
             .await
             .ok()
             .and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()))
-            .ok_or_else(|| Error::InvalidInput("the file name in the path is not UTF-8 when decoded".into()))?;
+            .ok_or_else(|| {
+                Error::InvalidInput("the file name in the path is not UTF-8 when decoded".into())
+            })?;
         Ok(Name(raw))
     }
 }

@@ -32,7 +32,11 @@ pub fn identity(settings: &Settings) -> Result<Option<Identity>, String> {
         Tls::SelfSigned => self_signed(&settings.data_dir.join("tls"), settings)?,
     };
     let config = Arc::new(ArcSwap::from_pointee(load(&certificate, &key)?));
-    Ok(Some(Identity { certificate, key, config }))
+    Ok(Some(Identity {
+        certificate,
+        key,
+        config,
+    }))
 }
 
 fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
@@ -40,13 +44,23 @@ fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| format!("cannot read certificates from `{}`: {e}", certificate.display()))?;
     if chain.is_empty() {
-        return Err(format!("`{}` holds no certificate in PEM form", certificate.display()));
+        return Err(format!(
+            "`{}` holds no certificate in PEM form",
+            certificate.display()
+        ));
     }
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|e| format!("cannot read a private key from `{}`: {e}", key.display()))?;
-    let mut config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private).map_err(|e| {
-        format!("certificate `{}` and key `{}` do not work together: {e}", certificate.display(), key.display())
-    })?;
+    let mut config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|e| {
+            format!(
+                "certificate `{}` and key `{}` do not work together: {e}",
+                certificate.display(),
+                key.display()
+            )
+        })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -62,10 +76,14 @@ fn self_signed(folder: &Path, settings: &Settings) -> Result<(PathBuf, PathBuf),
     if !ip.is_unspecified() && !ip.is_loopback() {
         names.push(ip.to_string());
     }
-    let public = settings.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
+    let public = settings
+        .public_url
+        .as_deref()
+        .and_then(|url| url::Url::parse(url).ok());
     names.extend(public.and_then(|url| url.host_str().map(str::to_owned)));
     names.dedup();
-    let made = rcgen::generate_simple_self_signed(names).map_err(|e| format!("cannot make a certificate: {e}"))?;
+    let made =
+        rcgen::generate_simple_self_signed(names).map_err(|e| format!("cannot make a certificate: {e}"))?;
     let written = std::fs::create_dir_all(folder)
         .and_then(|()| crate::files::write_private(&key, made.signing_key.serialize_pem().as_bytes()))
         .and_then(|()| std::fs::write(&certificate, made.cert.pem()));
@@ -98,6 +116,7 @@ impl Identity {
     }
 
     fn modified(&self) -> [Option<SystemTime>; 2] {
-        [&self.certificate, &self.key].map(|file| std::fs::metadata(file).and_then(|meta| meta.modified()).ok())
+        [&self.certificate, &self.key]
+            .map(|file| std::fs::metadata(file).and_then(|meta| meta.modified()).ok())
     }
 }

@@ -3,11 +3,11 @@
 use axum::body::Body;
 use http::{HeaderMap, header};
 
+use crate::catalog::files::Content;
 use crate::error::Error;
 use crate::http::body::Stalled;
-use crate::library::{Library, Override, Upload};
 use crate::library::name::FileName;
-use crate::catalog::files::Content;
+use crate::library::{Library, Override, Upload};
 use crate::multipart::{self, Limits, Multipart, MultipartError};
 
 /// Bytes of `Description` and `ParametersDescription`.
@@ -29,7 +29,11 @@ struct Form {
 pub async fn read(library: &Library, headers: &HeaderMap, body: Body) -> Result<Upload, Error> {
     let content_type = match headers.get(header::CONTENT_TYPE) {
         None => None,
-        Some(value) => Some(value.to_str().map_err(|_| incorrect("the content type is not ASCII text"))?),
+        Some(value) => Some(
+            value
+                .to_str()
+                .map_err(|_| incorrect("the content type is not ASCII text"))?,
+        ),
     };
     let boundary = multipart::boundary(content_type).map_err(refuse)?;
     let parts = Multipart::new(body.into_data_stream(), boundary, Limits::default());
@@ -42,7 +46,11 @@ pub async fn read(library: &Library, headers: &HeaderMap, body: Body) -> Result<
                 description: form.description,
                 parameters_description: form.parameters_description,
                 has_parameters: form.has_parameters,
-                replace: if form.replace == Some(true) { Override::Yes } else { Override::No },
+                replace: if form.replace == Some(true) {
+                    Override::Yes
+                } else {
+                    Override::No
+                },
             }),
             None => Err(incorrect("there is no part named `file` with the file's content")),
         },
@@ -65,7 +73,9 @@ where
             "file" if form.file.is_some() => return Err(incorrect("there are two parts named `file`")),
             "file" => {
                 let Some(name) = part.file_name else {
-                    return Err(incorrect("the part named `file` has no `filename`: the name in the library"));
+                    return Err(incorrect(
+                        "the part named `file` has no `filename`: the name in the library",
+                    ));
                 };
                 let name = library.name(&name)?;
                 form.file = Some((name, stage(library, &mut parts).await?));
@@ -123,7 +133,10 @@ where
         "" => Ok(None),
         "true" => Ok(Some(true)),
         "false" => Ok(Some(false)),
-        _ => Err(Error::InvalidInput(format!("Invalid input {name}: `{}` is not true or false", text.trim()))),
+        _ => Err(Error::InvalidInput(format!(
+            "Invalid input {name}: `{}` is not true or false",
+            text.trim()
+        ))),
     }
 }
 

@@ -70,7 +70,10 @@ impl Stage {
             writer.write(self.small.split().freeze()).await?;
         }
         writer.write(bytes).await?;
-        self.large = Some(Large { writer, _memory: memory });
+        self.large = Some(Large {
+            writer,
+            _memory: memory,
+        });
         Ok(())
     }
 
@@ -80,13 +83,19 @@ impl Stage {
     /// `InvalidInput` when there were none.
     pub async fn finish(self) -> Result<Content, Error> {
         if self.size == 0 {
-            return Err(Error::InvalidInput("the file is empty: a library file has at least one byte".into()));
+            return Err(Error::InvalidInput(
+                "the file is empty: a library file has at least one byte".into(),
+            ));
         }
         let place = match self.large {
             Some(large) => Place::Blob(large.writer.finish().await?),
             None => Place::Inline(self.small.freeze()),
         };
-        Ok(Content { sha256: hex(&self.hasher.finalize()), size: self.size, place })
+        Ok(Content {
+            sha256: hex(&self.hasher.finalize()),
+            size: self.size,
+            place,
+        })
     }
 
     /// Gives the bytes up.

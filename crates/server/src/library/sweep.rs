@@ -30,7 +30,10 @@ impl Library {
         let mut swept = Swept::default();
         let before = now.plus_secs(-self.rules.retention_secs);
         loop {
-            let removed = self.catalog.write(move |tx| Box::pin(expire(tx, before, now))).await?;
+            let removed = self
+                .catalog
+                .write(move |tx| Box::pin(expire(tx, before, now)))
+                .await?;
             swept.versions += removed;
             if removed < BATCH.unsigned_abs() {
                 break;
@@ -39,13 +42,17 @@ impl Library {
         let before = now.plus_secs(-GARBAGE_GRACE_SECS);
         let garbage = self
             .catalog
-            .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::garbage(tx, before, i64::MAX).await?) }))
+            .read(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(files::garbage(tx, before, i64::MAX).await?) })
+            })
             .await?;
         for blob in garbage {
             self.blobs.delete(&blob).await?;
             swept.blobs += 1;
             self.catalog
-                .write(move |tx| Box::pin(async move { Ok::<_, Error>(files::forget_garbage(tx, &blob).await?) }))
+                .write(move |tx| {
+                    Box::pin(async move { Ok::<_, Error>(files::forget_garbage(tx, &blob).await?) })
+                })
                 .await?;
         }
         Ok(swept)
@@ -74,7 +81,10 @@ impl Library {
             self.blobs.delete(&blob.key).await?;
             removed += 1;
         }
-        let leftovers = self.blobs.leftovers(before).map_err(|e| Error::Internal(e.to_string()))?;
+        let leftovers = self
+            .blobs
+            .leftovers(before)
+            .map_err(|e| Error::Internal(e.to_string()))?;
         for path in leftovers {
             if std::fs::remove_file(&path).is_ok() {
                 removed += 1;

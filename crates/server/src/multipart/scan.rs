@@ -124,10 +124,10 @@ impl Scanner {
     /// The next stretch of content, or the boundary line that ends it.
     pub fn scan(&mut self) -> Scan {
         debug_assert!(self.held.len() < self.window());
-        while !self.held.is_empty() {
-            if let Some(found) = self.scan_held() {
-                return found;
-            }
+        if !self.held.is_empty()
+            && let Some(found) = self.scan_held()
+        {
+            return found;
         }
         self.scan_input()
     }
@@ -150,12 +150,12 @@ impl Scanner {
                 self.input.advance(peek);
                 Some(Scan::More)
             }
+            // No boundary line begins further on in `held`: a second CR can only be its last byte, and with
+            // a line feed behind that one the first would have begun a boundary line.
             Verdict::Content => {
                 self.held.truncate(before);
-                let length = memchr(b'\r', &self.held[1..]).map_or(before, |at| at + 1);
-                let rest = self.held.split_off(length);
-                let mut content = Bytes::from(std::mem::replace(&mut self.held, rest));
-                content.advance(std::mem::take(&mut self.hidden).min(length));
+                let mut content = Bytes::from(std::mem::take(&mut self.held));
+                content.advance(std::mem::take(&mut self.hidden).min(before));
                 (!content.is_empty()).then_some(Scan::Content(content))
             }
         }

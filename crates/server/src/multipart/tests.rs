@@ -160,9 +160,9 @@ fn part_headers_are_read_in_any_dress() {
             None,
         ),
         (
-            "Content-Disposition: form-data;\r\n name=f;\r\n\tfilename=a",
+            "Content-Disposition: form-data;\r\n name=f;\r\n\tfilename=\"a\r\n\tb\"",
             "f",
-            Some("a"),
+            Some("a b"),
         ),
         (
             "X-Folded: a\r\n b\r\nContent-Disposition: form-data; name=f",

@@ -331,6 +331,12 @@ fn bodies_without_end() {
         assert!(matches!(again, MultipartError::AlreadyFailed));
     }
 
+    // What follows the closing boundary is no fault, and is not read for ever.
+    let asked = Cell::new(0);
+    let mut body = endless("--XyZ--\r\n", &blanks, &asked);
+    assert_eq!(body.next_part().now_or_never().unwrap().unwrap(), None);
+    assert!((8_000..=9_300).contains(&asked.get()));
+
     let asked = Cell::new(0);
     let mut body = endless(
         "--XyZ\r\nContent-Disposition: form-data; name=p\r\n\r\n",
