@@ -1,0 +1,197 @@
+//! What jumpbag wants to reach, and whether it did. Invariant: an aim whose numbers are missing is shown as not
+//! measured, never as met.
+
+use std::fmt::Write;
+
+use crate::peers::{JUMPBAG, Syncs};
+use crate::physical;
+use crate::table::{Row, Table, cell, number};
+use crate::work::{concurrent, flat, list, small, start, upload};
+
+struct Aim {
+    what: String,
+    target: String,
+    /// The measured number as text and whether it meets the target.
+    measured: Option<(String, bool)>,
+}
+
+/// All aims against `tables`, as markdown. `many` is the size of the large library.
+pub fn markdown(tables: &[Table], many: usize) -> String {
+    let mut text = String::from("### Aims\n\n| aim | target | measured | met |\n|---|---|---|---|\n");
+    for aim in all(&Tables(tables), many) {
+        let (measured, met) = match &aim.measured {
+            Some((measured, true)) => (measured.as_str(), "yes"),
+            Some((measured, false)) => (measured.as_str(), "**no**"),
+            None => ("not measured", "–"),
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {met} |",
+            cell(&aim.what),
+            aim.target,
+            cell(measured)
+        );
+    }
+    text
+}
+
+struct Tables<'a>(&'a [Table]);
+
+impl Tables<'_> {
+    fn table(&self, id: &str) -> Option<&Table> {
+        self.0.iter().find(|table| table.id == id)
+    }
+
+    fn row(&self, id: &str, name: &str) -> Option<&Row> {
+        self.table(id)?.row(name)
+    }
+
+    fn median(&self, id: &str, name: &str) -> Option<f64> {
+        self.row(id, name)?.median()
+    }
+}
+
+fn all(tables: &Tables<'_>, many: usize) -> Vec<Aim> {
+    let aim = |what: &str, target: &str, measured| Aim {
+        what: what.into(),
+        target: target.into(),
+        measured,
+    };
+    vec![
+        aim(
+            "20 MiB upload, share of the physical limit",
+            "≥ 0.8",
+            large(tables),
+        ),
+        aim(
+            "durable small uploads a second, against the best peer that does not sync all",
+            "≥ 1.0×",
+            small(tables),
+        ),
+        aim(
+            "list of 1,000 files, nginx static rate over jumpbag's",
+            "≤ 1.5×",
+            listed(tables),
+        ),
+        aim(
+            "peak memory under concurrent 20 MiB uploads, worst run",
+            "< 96 MiB",
+            peak(tables),
+        ),
+        aim(
+            "idle memory, after the start and after a list, worst run",
+            "< 20 MiB",
+            idle(tables),
+        ),
+        grown(tables, flat::UPLOAD, "upload", many),
+        grown(tables, flat::DELETE, "delete", many),
+    ]
+}
+
+fn large(tables: &Tables<'_>) -> Option<(String, bool)> {
+    let share = tables.median(upload::ID, physical::FILE)? / tables.median(upload::ID, JUMPBAG)?;
+    Some((number(share), share >= 0.8))
+}
+
+fn small(tables: &Tables<'_>) -> Option<(String, bool)> {
+    let own = tables.median(small::UPLOADS, JUMPBAG)?;
+    let rows = &tables.table(small::UPLOADS)?.rows;
+    let unsynced = rows
+        .iter()
+        .filter(|row| matches!(row.syncs, Some(Syncs::No | Syncs::BytesOnly)));
+    let medians = unsynced.filter_map(|row| Some((row.median()?, &row.name)));
+    let (best, name) = medians.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    let ratio = own / best;
+    Some((
+        format!(
+            "{}× of {name} ({} against {})",
+            number(ratio),
+            number(own),
+            number(best)
+        ),
+        ratio >= 1.0,
+    ))
+}
+
+fn listed(tables: &Tables<'_>) -> Option<(String, bool)> {
+    let id = list::id(1_000);
+    let ratio = tables.median(&id, list::STATIC)? / tables.median(&id, JUMPBAG)?;
+    Some((format!("{}×", number(ratio)), ratio <= 1.5))
+}
+
+fn peak(tables: &Tables<'_>) -> Option<(String, bool)> {
+    tables.median(concurrent::MEMORY, JUMPBAG)?;
+    let most = tables.row(concurrent::MEMORY, JUMPBAG)?.max();
+    Some((
+        format!(
+            "{} MiB ({})",
+            number(most),
+            tables.table(concurrent::MEMORY)?.title
+        ),
+        most < 96.0,
+    ))
+}
+
+fn idle(tables: &Tables<'_>) -> Option<(String, bool)> {
+    tables.median(start::IDLE, JUMPBAG)?;
+    let before = tables.row(start::IDLE, JUMPBAG)?.max();
+    let after = tables.row(start::IDLE_AFTER, JUMPBAG)?.max();
+    let text = format!("{} and {} MiB", number(before), number(after));
+    Some((text, before < 20.0 && after < 20.0))
+}
+
+/// Flat within what runs differ by on one machine.
+fn grown(tables: &Tables<'_>, id: &str, what: &str, many: usize) -> Aim {
+    let growth = tables.median(id, JUMPBAG);
+    Aim {
+        what: format!("cost of one {what}, {many} files present over 10"),
+        target: "≤ 1.25×".into(),
+        measured: growth.map(|growth| (format!("{}×", number(growth)), growth <= 1.25)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::Unit;
+
+    fn table(id: &str, unit: Unit, rows: &[(&str, Option<Syncs>, f64)]) -> Table {
+        let mut table = Table::new(id, id, unit, "");
+        let row = |(name, syncs, value): &(&str, Option<Syncs>, f64)| Row {
+            name: (*name).into(),
+            syncs: *syncs,
+            samples: vec![*value],
+            failure: None,
+        };
+        table.rows = rows.iter().map(row).collect();
+        table
+    }
+
+    #[test]
+    fn without_numbers_nothing_is_met() {
+        let text = markdown(&[], 100_000);
+        assert_eq!(text.matches("| not measured | – |").count(), 7, "{text}");
+    }
+
+    #[test]
+    fn the_best_unsynced_peer_counts_and_physical_rows_do_not() {
+        let rows = [
+            (JUMPBAG, Some(Syncs::Yes), 900.0),
+            ("slow", Some(Syncs::No), 100.0),
+            ("fast", Some(Syncs::No), 1000.0),
+            (physical::LOG, None, 9000.0),
+        ];
+        let text = markdown(&[table(small::UPLOADS, Unit::PerSecond, &rows)], 100_000);
+        assert!(
+            text.contains("| 0.90× of fast (900 against 1000) | **no** |"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_upload_slower_than_the_limit_is_a_share_below_one() {
+        let rows = [(JUMPBAG, Some(Syncs::Yes), 100.0), (physical::FILE, None, 85.0)];
+        let text = markdown(&[table(upload::ID, Unit::Milliseconds, &rows)], 100_000);
+        assert!(text.contains("| ≥ 0.8 | 0.85 | yes |"), "{text}");
+    }
+}
