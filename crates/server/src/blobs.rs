@@ -1,6 +1,8 @@
 //! The blob store: bytes too large for a row, in memory, a folder or a bucket. A blob is durable when
 //! [`BlobWriter::finish`] returns; its key is made here, used for these bytes only and never again.
 
+mod folder;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +11,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use jumpbag_wire::time::Timestamp;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path as Key};
+use tokio::task::JoinHandle;
+
+use folder::FileWriter;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
@@ -65,9 +70,8 @@ impl BlobStore {
         std::fs::File::open(parent)
             .and_then(|folder| folder.sync_all())
             .map_err(|e| setup("sync", e))?;
-        let store = object_store::local::LocalFileSystem::new_with_prefix(&path)
-            .map_err(BlobError::Failed)?
-            .with_fsync(true);
+        let store =
+            object_store::local::LocalFileSystem::new_with_prefix(&path).map_err(BlobError::Failed)?;
         Ok(BlobStore {
             store: Arc::new(store),
             prefix: Key::default(),
@@ -116,14 +120,11 @@ impl BlobStore {
 
     fn writer(&self, blob: String) -> BlobWriter {
         BlobWriter {
-            store: Arc::clone(&self.store),
-            key: self.key(&blob),
+            store: self.clone(),
             blob,
-            upload: None,
-            part: self.part,
+            sink: None,
             waiting: Vec::new(),
             held: 0,
-            in_flight: None,
         }
     }
 
@@ -170,24 +171,6 @@ impl BlobStore {
             .boxed()
     }
 
-    /// Files of uploads cut short before `before`, which a folder keeps beside the blobs and does not list.
-    pub fn leftovers(&self, before: Timestamp) -> std::io::Result<Vec<PathBuf>> {
-        let Some(folder) = &self.folder else {
-            return Ok(Vec::new());
-        };
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(folder)? {
-            let entry = entry?;
-            let modified: chrono::DateTime<chrono::Utc> = entry.metadata()?.modified()?.into();
-            if entry.file_name().to_string_lossy().contains('#')
-                && modified.timestamp_micros() < before.micros()
-            {
-                found.push(entry.path());
-            }
-        }
-        Ok(found)
-    }
-
     /// Writes, reads and deletes a blob: whether the store really works.
     pub async fn probe(&self) -> Result<(), BlobError> {
         let mut writer = self.create();
@@ -203,52 +186,44 @@ impl BlobStore {
     }
 }
 
-/// A blob that is being written. Dropped or aborted, it never existed.
+/// A blob that is being written. Aborted, it never existed; dropped, it is swept later.
 pub struct BlobWriter {
-    store: Arc<dyn ObjectStore>,
-    key: Key,
+    store: BlobStore,
     blob: String,
     /// Begun with the first full part: what fits into one is put in one request.
-    upload: Option<Box<dyn MultipartUpload>>,
-    part: usize,
+    sink: Option<Sink>,
     waiting: Vec<Bytes>,
     held: usize,
-    in_flight: Option<tokio::task::JoinHandle<object_store::Result<()>>>,
+}
+
+enum Sink {
+    Folder(FileWriter),
+    Bucket {
+        upload: Box<dyn MultipartUpload>,
+        in_flight: Option<JoinHandle<object_store::Result<()>>>,
+    },
 }
 
 impl BlobWriter {
+    /// Takes the next bytes. At most one part is on its way while the next gathers.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.held += bytes.len();
         self.waiting.push(bytes);
-        if self.held >= self.part {
+        if self.held >= self.store.part {
             self.flush().await
         } else {
             Ok(())
         }
     }
 
-    fn take_waiting(&mut self) -> PutPayload {
-        self.held = 0;
-        std::mem::take(&mut self.waiting).into_iter().collect()
-    }
-
-    /// Hands one part to the store; at most one is on its way while the next gathers.
     async fn flush(&mut self) -> Result<(), BlobError> {
-        self.settle().await?;
-        let payload = self.take_waiting();
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            none => none.insert(self.store.put_multipart(&self.key).await.map_err(failed)?),
+        self.held = 0;
+        let part = std::mem::take(&mut self.waiting);
+        let sink = match &mut self.sink {
+            Some(sink) => sink,
+            none => none.insert(Sink::open(&self.store, &self.blob).await?),
         };
-        self.in_flight = Some(tokio::spawn(upload.put_part(payload)));
-        Ok(())
-    }
-
-    async fn settle(&mut self) -> Result<(), BlobError> {
-        match self.in_flight.take() {
-            None => Ok(()),
-            Some(task) => task.await.unwrap_or_else(|e| Err(e.into())).map_err(failed),
-        }
+        sink.write(part).await
     }
 
     /// Makes the blob durable; its key.
@@ -263,34 +238,105 @@ impl BlobWriter {
     }
 
     async fn complete(&mut self) -> Result<(), BlobError> {
-        if self.upload.is_none() {
-            let payload = self.take_waiting();
+        if self.sink.is_none() && self.store.folder.is_none() {
+            let payload: PutPayload = std::mem::take(&mut self.waiting).into_iter().collect();
             return self
                 .store
-                .put(&self.key, payload)
+                .store
+                .put(&self.store.key(&self.blob), payload)
                 .await
                 .map(|_| ())
                 .map_err(failed);
         }
-        if self.held > 0 {
+        if self.held > 0 || self.sink.is_none() {
             self.flush().await?;
         }
-        self.settle().await?;
-        match &mut self.upload {
-            Some(upload) => upload.complete().await.map(|_| ()).map_err(failed),
+        match &mut self.sink {
+            Some(sink) => sink.finish().await,
             None => Ok(()),
         }
     }
 
     /// Takes back what was written so far. What cannot be taken back is swept later.
     pub async fn abort(mut self) {
-        let _ = self.settle().await;
-        if let Some(mut upload) = self.upload.take()
-            && let Err(e) = upload.abort().await
-        {
+        let taken_back = match self.sink.take() {
+            None => Ok(()),
+            Some(sink) => sink.abort().await,
+        };
+        if let Err(e) = taken_back {
             tracing::debug!(blob = self.blob, error = %e, "unfinished blob could not be taken back");
         }
     }
+}
+
+impl Sink {
+    async fn open(store: &BlobStore, blob: &str) -> Result<Sink, BlobError> {
+        match &store.folder {
+            Some(folder) => FileWriter::create(folder, blob)
+                .await
+                .map(Sink::Folder)
+                .map_err(local),
+            None => {
+                let upload = store
+                    .store
+                    .put_multipart(&store.key(blob))
+                    .await
+                    .map_err(failed)?;
+                Ok(Sink::Bucket {
+                    upload,
+                    in_flight: None,
+                })
+            }
+        }
+    }
+
+    async fn write(&mut self, part: Vec<Bytes>) -> Result<(), BlobError> {
+        match self {
+            Sink::Folder(file) => file.write(part).await.map_err(local),
+            Sink::Bucket { upload, in_flight } => {
+                settle(in_flight).await?;
+                *in_flight = Some(tokio::spawn(upload.put_part(part.into_iter().collect())));
+                Ok(())
+            }
+        }
+    }
+
+    async fn finish(&mut self) -> Result<(), BlobError> {
+        match self {
+            Sink::Folder(file) => file.finish().await.map_err(local),
+            Sink::Bucket { upload, in_flight } => {
+                settle(in_flight).await?;
+                upload.complete().await.map(|_| ()).map_err(failed)
+            }
+        }
+    }
+
+    async fn abort(self) -> Result<(), BlobError> {
+        match self {
+            Sink::Folder(file) => file.abort().await.map_err(local),
+            Sink::Bucket {
+                mut upload,
+                mut in_flight,
+            } => {
+                let _ = settle(&mut in_flight).await;
+                upload.abort().await.map_err(failed)
+            }
+        }
+    }
+}
+
+async fn settle(in_flight: &mut Option<JoinHandle<object_store::Result<()>>>) -> Result<(), BlobError> {
+    match in_flight.take() {
+        None => Ok(()),
+        Some(task) => task.await.unwrap_or_else(|e| Err(e.into())).map_err(failed),
+    }
+}
+
+fn local(source: std::io::Error) -> BlobError {
+    failed(object_store::Error::Generic {
+        store: "folder",
+        source: source.into(),
+    })
 }
 
 fn failed(error: object_store::Error) -> BlobError {

@@ -21,6 +21,8 @@ pub enum Error {
     /// No token, or one that does not count. `challenge` goes into `WWW-Authenticate`.
     #[error("{message}")]
     Unauthorized { message: String, challenge: String },
+    #[error("the keys of the token's issuer cannot be had")]
+    IssuerUnavailable,
     #[error("{0}")]
     Forbidden(String),
     #[error("no such resource: `{path}`")]
@@ -70,7 +72,8 @@ impl Error {
             Error::Catalog(CatalogError::Full(_)) | Error::Blobs(BlobError::Full(_)) => {
                 (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
             }
-            Error::Catalog(CatalogError::Busy(_) | CatalogError::Unreachable(_)) => {
+            Error::IssuerUnavailable
+            | Error::Catalog(CatalogError::Busy(_) | CatalogError::Unreachable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
             }
             Error::Catalog(_) | Error::Blobs(_) | Error::Damaged { .. } | Error::Internal(_) => {
@@ -107,7 +110,8 @@ impl Error {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Error::TooManyRequests(_, seconds) => Some(*seconds),
-            Error::Catalog(CatalogError::Busy(_) | CatalogError::Unreachable(_)) => Some(BUSY_RETRY_SECS),
+            Error::IssuerUnavailable
+            | Error::Catalog(CatalogError::Busy(_) | CatalogError::Unreachable(_)) => Some(BUSY_RETRY_SECS),
             _ => None,
         }
     }

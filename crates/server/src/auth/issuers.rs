@@ -1,6 +1,7 @@
 //! Issuers elsewhere (Entra ID, Keycloak, any OpenID provider): what a setting says about one, and
 //! what its tokens have to say.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use jumpbag_wire::time::Timestamp;
@@ -71,6 +72,18 @@ impl IssuerConfig {
             )
         })
     }
+}
+
+/// Names that more than one of the issuers goes by: whose keys would count is not to be guessed.
+pub fn clashes(configs: &[IssuerConfig]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let names = configs
+        .iter()
+        .flat_map(|config| [&config.issuer].into_iter().chain(&config.aliases));
+    let again = names.filter(|name| !seen.insert(*name));
+    again
+        .map(|name| format!("`issuer` or `aliases` name `{name}` more than once; only one issuer may"))
+        .collect()
 }
 
 /// A configured issuer and its keys.
@@ -236,6 +249,20 @@ mod tests {
             ..config()
         };
         assert_eq!(outside.problems().len(), 1);
+    }
+
+    #[test]
+    fn no_two_issuers_share_a_name() {
+        let other = IssuerConfig {
+            issuer: "https://other.example".to_owned(),
+            ..config()
+        };
+        assert!(clashes(&[config(), other.clone()]).is_empty());
+        let same = IssuerConfig {
+            aliases: vec![config().issuer],
+            ..other
+        };
+        assert_eq!(clashes(&[config(), same]).len(), 1);
     }
 
     #[test]

@@ -158,11 +158,7 @@ impl KeySource {
         allow_http_loopback: bool,
     ) -> Result<KeySource, reqwest::Error> {
         let follow = redirect::Policy::custom(move |attempt| {
-            let kept = attempt
-                .previous()
-                .last()
-                .is_some_and(|last| last.scheme() == attempt.url().scheme());
-            if kept && attempt.previous().len() <= 3 && may_fetch(attempt.url(), allow_http_loopback) {
+            if may_follow(attempt.previous(), attempt.url(), allow_http_loopback) {
                 attempt.follow()
             } else {
                 attempt.stop()
@@ -306,6 +302,12 @@ impl KeySource {
         }
         Ok(body)
     }
+}
+
+/// Three redirects, none to another scheme or to where nothing may be fetched from.
+fn may_follow(previous: &[Url], next: &Url, allow_http_loopback: bool) -> bool {
+    let same_scheme = previous.last().is_some_and(|last| last.scheme() == next.scheme());
+    same_scheme && previous.len() <= 3 && may_fetch(next, allow_http_loopback)
 }
 
 /// https anywhere; plain http on loopback where the issuer's settings allow it.

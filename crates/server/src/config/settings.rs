@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{Layers, Problems};
-use crate::auth::issuers::IssuerConfig;
+use crate::auth::issuers::{IssuerConfig, clashes};
 
 /// How the API's listener speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -324,14 +324,24 @@ impl Reader<'_> {
     }
 
     fn issuers(&mut self) -> Vec<IssuerConfig> {
-        let issuers = self.value("issuers").try_into::<Vec<IssuerConfig>>();
-        issuers.unwrap_or_else(|e| {
-            self.problem(
-                "issuers",
-                &format!("a list of tables with `issuer` and `audiences` ({})", e.message()),
-            );
-            Vec::new()
-        })
+        let issuers = match self.value("issuers").try_into::<Vec<IssuerConfig>>() {
+            Ok(issuers) => issuers,
+            Err(e) => {
+                let message = e.message();
+                self.problem(
+                    "issuers",
+                    &format!("a list of tables with `issuer` and `audiences` ({message})"),
+                );
+                return Vec::new();
+            }
+        };
+        let problems = issuers
+            .iter()
+            .flat_map(IssuerConfig::problems)
+            .chain(clashes(&issuers));
+        self.problems
+            .extend(problems.map(|problem| format!("`issuers`: {problem}")));
+        issuers
     }
 
     fn log_level(&mut self) -> String {

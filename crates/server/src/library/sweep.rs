@@ -81,15 +81,6 @@ impl Library {
             self.blobs.delete(&blob.key).await?;
             removed += 1;
         }
-        let leftovers = self
-            .blobs
-            .leftovers(before)
-            .map_err(|e| Error::Internal(e.to_string()))?;
-        for path in leftovers {
-            if std::fs::remove_file(&path).is_ok() {
-                removed += 1;
-            }
-        }
         Ok(removed)
     }
 }

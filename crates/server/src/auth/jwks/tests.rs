@@ -91,7 +91,9 @@ async fn after_a_failure_callers_with_known_keys_do_not_wait() {
     assert_eq!(asks(&source, "a", 3600).await, Some(true));
     idp.close();
     assert_eq!(asks(&source, "a", 3700).await, Some(true));
+    assert!(source.begun.try_lock().is_err(), "the fetch is still under way");
     assert_eq!(asks(&source, "a", 3701).await, Some(true));
+    assert!(source.begun.try_lock().is_err());
     idp.answer(Answer::Down);
     idp.open();
     drop(source.begun.lock().await);
@@ -155,7 +157,9 @@ async fn what_is_fetched_is_distrusted() {
     idp.answer(Answer::Redirect("http://keys.example/keys".to_owned()));
     refused("redirect away from loopback").await;
     idp.answer(Answer::Redirect(format!("{}/keys", idp.base)));
+    let before = idp.fetches();
     refused("redirects without end").await;
+    assert_eq!(idp.fetches() - before, 4);
     idp.answer(Answer::Keys(vec![elliptic("a").1]));
     let base = &idp.base;
     for (issuer, jwks_uri) in [
@@ -196,6 +200,24 @@ async fn plain_http_needs_loopback_and_leave() {
             (with, without),
             "{url}"
         );
+    }
+}
+
+#[test]
+fn redirects_stay_on_their_scheme_and_end() {
+    let url = |text: &str| Url::parse(text).unwrap();
+    let follows =
+        |hops: usize, from: &str, to: &str, local| may_follow(&vec![url(from); hops], &url(to), local);
+    assert!(follows(1, "https://a.example/", "https://b.example/", false));
+    assert!(follows(3, "http://127.0.0.1/", "http://[::1]/", true));
+    assert!(!follows(4, "https://a.example/", "https://b.example/", false));
+    for (from, to) in [
+        ("https://a.example/", "http://127.0.0.1/"),
+        ("http://127.0.0.1/", "https://a.example/"),
+        ("http://127.0.0.1/", "http://169.254.169.254/"),
+        ("https://a.example/", "file:///etc/passwd"),
+    ] {
+        assert!(!follows(1, from, to, true), "{from} {to}");
     }
 }
 
