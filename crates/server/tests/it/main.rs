@@ -1,0 +1,6 @@
+//! The server from outside: real processes, real sockets, real neighbours.
+
+mod public_clients;
+pub mod support;
+mod support_selftest;
+mod under_test;
