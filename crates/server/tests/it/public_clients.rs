@@ -2,11 +2,7 @@
 
 use serde_json::Value;
 
-<<<<<<< HEAD
-use crate::support::clients::{Script, fetch, python, shell};
-=======
 use crate::support::clients::{Script, node_script, python, shell};
->>>>>>> infra
 use crate::support::server::{Jumpbag, Registration};
 
 #[tokio::test]
@@ -70,11 +66,7 @@ async fn requests_uploads_in_the_ways_its_users_do() {
 #[tokio::test]
 async fn fetch_sees_the_refusal_of_an_upload_it_has_not_finished_sending() {
     let bag = Jumpbag::start().await;
-<<<<<<< HEAD
-    let script = fetch("fetch_client.mjs")
-=======
     let script = node_script("fetch_client.mjs")
->>>>>>> infra
         .env("BASE_URL", bag.url())
         .arg("20000000")
         .arg("10");

@@ -24,25 +24,11 @@ pub struct Ran {
 
 /// A Python script of `tests/clients`, in the environment with the public client libraries.
 pub fn python(name: &str) -> Script {
-<<<<<<< HEAD
-    let interpreter = super::tools().join("venv/bin/python");
-    assert!(
-        interpreter.exists(),
-        "this test needs {}: run `scripts/test`, which installs it",
-        interpreter.display()
-    );
-    Script::new(name, Process::command(interpreter))
-}
-
-/// A Node script of `tests/clients`.
-pub fn fetch(name: &str) -> Script {
-=======
     Script::new(name, Process::command(installed("venv/bin/python")))
 }
 
 /// A Node script of `tests/clients`.
 pub fn node_script(name: &str) -> Script {
->>>>>>> infra
     Script::new(name, node())
 }
 
@@ -114,34 +100,13 @@ pub fn script(name: &str) -> PathBuf {
         .join(name)
 }
 
-<<<<<<< HEAD
-/// The Node that `scripts/test` chose: its own where the machine has none that is new enough.
-pub fn node() -> Command {
-    let own = super::tools().join("venv/bin/node");
-    if own.exists() {
-        Process::command(own)
-    } else {
-        Process::command("node")
-    }
-=======
 /// The Node that `scripts/test` chose: the machine's, or its own where that is too old.
 pub fn node() -> Command {
     Process::command(installed("bin/node"))
->>>>>>> infra
 }
 
 /// The folder whose `node_modules` has the npm packages of the tests.
 pub fn node_modules_parent() -> PathBuf {
-<<<<<<< HEAD
-    let folder = super::tools().join("node");
-    let modules = folder.join("node_modules");
-    assert!(
-        modules.exists(),
-        "this test needs {}: run `scripts/test`, which installs it",
-        modules.display()
-    );
-    folder
-=======
     installed("node/node_modules")
         .parent()
         .expect("a folder in a folder")
@@ -156,5 +121,4 @@ fn installed(path: &str) -> PathBuf {
         path.display()
     );
     path
->>>>>>> infra
 }
