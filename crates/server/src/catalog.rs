@@ -49,7 +49,7 @@ pub struct Catalog {
 }
 
 enum Backend {
-    Sqlite(sqlite::Sqlite),
+    Sqlite(Box<sqlite::Sqlite>),
     Postgres(postgres::Postgres),
 }
 
@@ -67,7 +67,7 @@ impl Catalog {
     /// Opens or creates the SQLite database in `file` and brings its tables up to date.
     pub async fn open_sqlite(file: &Path) -> Result<Catalog, CatalogError> {
         let catalog = Catalog {
-            backend: Backend::Sqlite(sqlite::Sqlite::open(file)?),
+            backend: Backend::Sqlite(Box::new(sqlite::Sqlite::open(file)?)),
         };
         catalog.migrate().await?;
         Ok(catalog)
@@ -100,7 +100,8 @@ impl Catalog {
         }
     }
 
-    /// Runs `work` on a connection for reading: each statement sees the newest committed state.
+    /// Runs a few short statements, each of which sees the newest committed state. What reads more than a few
+    /// rows is a [`Catalog::snapshot`].
     pub async fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -108,7 +109,7 @@ impl Catalog {
         F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
     {
         match &self.backend {
-            Backend::Sqlite(sqlite) => sqlite.read(work).await,
+            Backend::Sqlite(sqlite) => sqlite.read(work),
             Backend::Postgres(postgres) => postgres.read(work).await,
         }
     }

@@ -142,12 +142,10 @@ impl Library {
     /// # Errors
     /// `NotFound` when no file lives under the name.
     pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
-        let key = name::key(name);
-        let hidden = self
-            .catalog
-            .write(move |tx| Box::pin(commit_delete(tx, key, actor, now)))
-            .await?;
-        if hidden { Ok(()) } else { Err(absent(name)) }
+        let name = name.to_owned();
+        self.catalog
+            .write(move |tx| Box::pin(commit_delete(tx, name, actor, now)))
+            .await
     }
 
     /// How many files live in the library, and how many bytes its contents have.
@@ -170,15 +168,14 @@ async fn commit_upload(
     now: Timestamp,
 ) -> Result<(LibraryFile, Option<String>), Error> {
     let key = upload.name.key();
-    let fresh_id = uuid::Uuid::new_v4().to_string();
-    let (id, number) = if files::insert_file(tx, &fresh_id, &key, &actor.name, now).await? {
-        (fresh_id, 1)
+    let change = audit::next_change(tx).await?;
+    let (id, number) = if files::insert_file(tx, change, &key, &actor.name, now).await? {
+        (change, 1)
     } else if upload.replace == Override::Yes {
-        match files::advance(tx, &key).await? {
-            Some(current) => current,
-            // Deleted between the two statements: the caller may simply try again.
-            None => return Err(CatalogError::Busy("the name was deleted meanwhile".into()).into()),
-        }
+        // Changes take turns from their number on: the name cannot have gone since the statement before.
+        files::advance(tx, &key)
+            .await?
+            .ok_or_else(|| CatalogError::Shape("a name came and went".into()))?
     } else {
         return Err(Error::InvalidInput(format!(
             "Library file {} already exists. Set OverrideIfExists to true to replace it",
@@ -186,30 +183,29 @@ async fn commit_upload(
         )));
     };
     let before = if number > 1 {
-        files::version(tx, &id, number - 1).await?
+        files::version(tx, id, number - 1).await?
     } else {
         None
     };
-    let owner = files::keep_content(tx, &upload.content, now).await?;
-    let change = files::next_change(tx).await?;
+    let (content, owner) = files::keep_content(tx, change, &upload.content, now).await?;
     if number > 1 {
-        files::end_version(tx, &id, number - 1, change, Ended::Replaced).await?;
+        files::end_version(tx, id, number - 1, change, Ended::Replaced).await?;
     }
     let has_parameters = upload
         .has_parameters
         .unwrap_or(upload.parameters_description.is_some());
     let version = NewVersion {
-        file: &id,
+        born: change,
+        file: id,
         number,
         name: upload.name.as_str(),
-        content: &upload.content,
+        content,
         description: upload.description.as_deref(),
         has_parameters,
         parameters_description: upload.parameters_description.as_deref(),
         author: &actor.name,
         author_id: &actor.id,
         now,
-        born: change,
     };
     files::insert_version(tx, &version).await?;
     let (creation_time, created_by) = match &before {
@@ -225,10 +221,11 @@ async fn commit_upload(
         created_by,
         has_parameters,
         parameters_description: upload.parameters_description,
-        id,
+        id: id.to_string(),
         size: upload.content.size,
     };
     let change = Change {
+        number: change,
         action: if before.is_some() {
             "library.override"
         } else {
@@ -242,22 +239,22 @@ async fn commit_upload(
     Ok((file, owner))
 }
 
-async fn commit_delete(tx: &mut Tx, key: String, actor: Actor, now: Timestamp) -> Result<bool, Error> {
-    let Some((id, number)) = files::hide(tx, &key, now).await? else {
-        return Ok(false);
+/// Takes its number first, as every change of the library does: on PostgreSQL they would wait for each other
+/// otherwise.
+async fn commit_delete(tx: &mut Tx, name: String, actor: Actor, now: Timestamp) -> Result<(), Error> {
+    let change = audit::next_change(tx).await?;
+    let Some((id, number)) = files::hide(tx, &name::key(&name), now).await? else {
+        return Err(absent(&name));
     };
-    let change = files::next_change(tx).await?;
-    files::end_version(tx, &id, number, change, Ended::Deleted).await?;
-    let before = files::version(tx, &id, number).await?;
-    let target = before
-        .as_ref()
-        .map_or_else(|| key.clone(), |file| file.file_name.clone());
+    files::end_version(tx, id, number, change, Ended::Deleted).await?;
+    let before = files::version(tx, id, number).await?;
+    let target = before.as_ref().map_or(name, |file| file.file_name.clone());
     let change = Change {
+        number: change,
         action: "library.delete",
         target: &target,
         before: before.map(|file| json!({ "version": number, "file": file })),
         after: None,
     };
-    audit::append(tx, now, &actor, change).await?;
-    Ok(true)
+    Ok(audit::append(tx, now, &actor, change).await?)
 }

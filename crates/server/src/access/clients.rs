@@ -102,6 +102,7 @@ pub async fn add(
                     .collect();
                 let after = json!({ "name": new.name, "permissions": permissions, "expires": new.expires });
                 let change = Change {
+                    number: audit::next_change(tx).await?,
                     action: "client.add",
                     target: &id,
                     before: None,
@@ -182,6 +183,7 @@ pub async fn rotate(
                 clients::insert_secret(tx, &client_id, &kept, None, now).await?;
                 let after = json!({ "oldSecretsUntil": old_until });
                 let change = Change {
+                    number: audit::next_change(tx).await?,
                     action: "client.rotate",
                     target: &client_id,
                     before: None,
@@ -213,6 +215,7 @@ pub async fn remove(catalog: &Catalog, id: &str, actor: Actor, now: Timestamp) -
                 clients::remove(tx, &client_id, now).await?;
                 let before = json!({ "name": client.name, "permissions": client.permissions });
                 let change = Change {
+                    number: audit::next_change(tx).await?,
                     action: "client.remove",
                     target: &client_id,
                     before: Some(before),

@@ -81,6 +81,7 @@ async fn insert(
     };
     keys::insert(tx, &row).await?;
     let change = Change {
+        number: audit::next_change(tx).await?,
         action,
         target: &key.kid,
         before: None,

@@ -28,11 +28,26 @@ impl Actor {
 
 /// What was changed.
 pub struct Change<'a> {
+    /// From [`next_change`].
+    pub number: i64,
     /// For example `library.upload`.
     pub action: &'static str,
     pub target: &'a str,
     pub before: Option<Json>,
     pub after: Option<Json>,
+}
+
+/// Takes the next change number. The row stays locked until the transaction ends, so changes commit in the
+/// order of their numbers.
+pub async fn next_change(tx: &mut Tx) -> Result<i64, CatalogError> {
+    tx.one("update tenant set change = change + 1 returning change", &[])
+        .await?
+        .take()
+}
+
+/// The number of the last change.
+pub async fn last_change(tx: &mut Tx) -> Result<i64, CatalogError> {
+    tx.one("select change from tenant", &[]).await?.take()
 }
 
 pub async fn append(
@@ -42,10 +57,10 @@ pub async fn append(
     change: Change<'_>,
 ) -> Result<(), CatalogError> {
     tx.execute(
-        "insert into audit (id, at, actor, actor_id, address, action, target, before, after, request_id) \
+        "insert into audit (number, at, actor, actor_id, address, action, target, before, after, request_id) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
-            uuid::Uuid::now_v7().to_string().into(),
+            change.number.into(),
             now.into(),
             actor.name.as_str().into(),
             actor.id.as_str().into(),

@@ -6,7 +6,11 @@ use super::{Catalog, CatalogError};
 /// Every table worth keeping, parents before children, with the columns of its key and all columns, which begin
 /// with those of the key. The tenant comes last: a catalog without one is not complete.
 const TABLES: &[(&str, usize, &[&str])] = &[
-    ("contents", 1, &["sha256", "size", "bytes", "blob", "created_at"]),
+    (
+        "contents",
+        1,
+        &["id", "sha256", "size", "bytes", "blob", "created_at"],
+    ),
     ("garbage", 1, &["blob", "since"]),
     (
         "files",
@@ -22,20 +26,19 @@ const TABLES: &[(&str, usize, &[&str])] = &[
     ),
     (
         "versions",
-        2,
+        1,
         &[
+            "born",
             "file",
             "number",
             "name",
-            "sha256",
-            "size",
+            "content",
             "description",
             "has_parameters",
             "parameters_description",
             "author",
             "author_id",
             "created_at",
-            "born",
             "died",
             "ended",
         ],
@@ -65,7 +68,7 @@ const TABLES: &[(&str, usize, &[&str])] = &[
         "audit",
         1,
         &[
-            "id",
+            "number",
             "at",
             "actor",
             "actor_id",

@@ -22,22 +22,30 @@ pub struct Content {
 }
 
 pub struct NewVersion<'a> {
-    pub file: &'a str,
+    /// The change that makes it.
+    pub born: i64,
+    pub file: i64,
     pub number: i64,
     pub name: &'a str,
-    pub content: &'a Content,
+    /// From [`keep_content`].
+    pub content: i64,
     pub description: Option<&'a str>,
     pub has_parameters: bool,
     pub parameters_description: Option<&'a str>,
     pub author: &'a str,
     pub author_id: &'a str,
     pub now: Timestamp,
-    pub born: i64,
 }
 
-/// The select list that [`file`] reads; `f` is `files`, `v` is `versions`.
-const FILE: &str = "v.name, v.sha256, v.description, f.created_at, v.created_at, f.created_by, v.has_parameters, \
-                    v.parameters_description, f.id, v.size";
+/// The select list that [`file`] reads; `f` is `files`, `v` is `versions`, `c` is `contents`.
+const FILE: &str = "v.name, c.sha256, v.description, f.created_at, v.created_at, f.created_by, v.has_parameters, \
+                    v.parameters_description, f.id, c.size";
+
+/// Each file with its newest version.
+const CURRENT: &str = "files f join versions v on v.file = f.id and v.number = f.version \
+                       join contents c on c.id = v.content";
+/// Each file with all its versions.
+const EVERY: &str = "files f join versions v on v.file = f.id join contents c on c.id = v.content";
 
 fn file(row: &mut Row) -> Result<LibraryFile, CatalogError> {
     Ok(LibraryFile {
@@ -49,28 +57,15 @@ fn file(row: &mut Row) -> Result<LibraryFile, CatalogError> {
         created_by: row.take()?,
         has_parameters: row.take()?,
         parameters_description: row.take()?,
-        id: row.take()?,
+        id: row.take::<i64>()?.to_string(),
         size: row.take::<i64>()?.unsigned_abs(),
     })
 }
 
-/// Takes the next change number. The row stays locked until the transaction ends, so changes commit in the
-/// order of their numbers.
-pub async fn next_change(tx: &mut Tx) -> Result<i64, CatalogError> {
-    tx.one("update tenant set change = change + 1 returning change", &[])
-        .await?
-        .take()
-}
-
-/// The number of the library's last change.
-pub async fn last_change(tx: &mut Tx) -> Result<i64, CatalogError> {
-    tx.one("select change from tenant", &[]).await?.take()
-}
-
-/// Enters a name; `false` when it lives already.
+/// Enters a name; `false` when it lives already. `id` is the number of the change.
 pub async fn insert_file(
     tx: &mut Tx,
-    id: &str,
+    id: i64,
     name_key: &str,
     created_by: &str,
     now: Timestamp,
@@ -86,7 +81,7 @@ pub async fn insert_file(
 }
 
 /// Moves a living name to its next version: its id and that version's number. The row stays locked.
-pub async fn advance(tx: &mut Tx, name_key: &str) -> Result<Option<(String, i64)>, CatalogError> {
+pub async fn advance(tx: &mut Tx, name_key: &str) -> Result<Option<(i64, i64)>, CatalogError> {
     let row = tx
         .first(
             "update files set version = version + 1 where name_key = $1 and deleted_at is null \
@@ -98,11 +93,7 @@ pub async fn advance(tx: &mut Tx, name_key: &str) -> Result<Option<(String, i64)
 }
 
 /// Hides a living name: its id and current version's number.
-pub async fn hide(
-    tx: &mut Tx,
-    name_key: &str,
-    now: Timestamp,
-) -> Result<Option<(String, i64)>, CatalogError> {
+pub async fn hide(tx: &mut Tx, name_key: &str, now: Timestamp) -> Result<Option<(i64, i64)>, CatalogError> {
     let row = tx
         .first(
             "update files set deleted_at = $2 where name_key = $1 and deleted_at is null returning id, version",
@@ -112,50 +103,46 @@ pub async fn hide(
     row.map(|mut row| Ok((row.take()?, row.take()?))).transpose()
 }
 
-/// Makes sure that the bytes have a row, and keeps that row locked. The answer is the blob that holds them, if
-/// a blob does: another than the one offered when the bytes were there before.
+/// Makes sure that the bytes have a row, and keeps that row locked. `id` is the number of the change, used when
+/// the row is new. The answer is the row's id, and the blob that holds the bytes if one does: another than the
+/// one offered when the bytes were there before.
 pub async fn keep_content(
     tx: &mut Tx,
+    id: i64,
     content: &Content,
     now: Timestamp,
-) -> Result<Option<String>, CatalogError> {
+) -> Result<(i64, Option<String>), CatalogError> {
     let (bytes, blob) = match &content.place {
         Place::Inline(bytes) => (Value::Bytes(bytes.clone()), Value::Null),
         Place::Blob(key) => (Value::Null, Value::Text(key.clone())),
     };
-    tx.one(
-        "insert into contents (sha256, size, bytes, blob, created_at) values ($1, $2, $3, $4, $5) \
-         on conflict (sha256) do update set size = excluded.size returning blob",
-        &[
-            content.sha256.as_str().into(),
-            (content.size as i64).into(),
-            bytes,
-            blob,
-            now.into(),
-        ],
-    )
-    .await?
-    .take()
+    let mut row = tx
+        .one(
+            "insert into contents (id, sha256, size, bytes, blob, created_at) values ($1, $2, $3, $4, $5, $6) \
+             on conflict (sha256) do update set size = excluded.size returning id, blob",
+            &[id.into(), content.sha256.as_str().into(), (content.size as i64).into(), bytes, blob, now.into()],
+        )
+        .await?;
+    Ok((row.take()?, row.take()?))
 }
 
 pub async fn insert_version(tx: &mut Tx, version: &NewVersion<'_>) -> Result<(), CatalogError> {
     tx.execute(
-        "insert into versions (file, number, name, sha256, size, description, has_parameters, \
-         parameters_description, author, author_id, created_at, born) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "insert into versions (born, file, number, name, content, description, has_parameters, \
+         parameters_description, author, author_id, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         &[
+            version.born.into(),
             version.file.into(),
             version.number.into(),
             version.name.into(),
-            version.content.sha256.as_str().into(),
-            (version.content.size as i64).into(),
+            version.content.into(),
             version.description.map(str::to_owned).into(),
             version.has_parameters.into(),
             version.parameters_description.map(str::to_owned).into(),
             version.author.into(),
             version.author_id.into(),
             version.now.into(),
-            version.born.into(),
         ],
     )
     .await?;
@@ -170,7 +157,7 @@ pub enum Ended {
 
 pub async fn end_version(
     tx: &mut Tx,
-    file: &str,
+    file: i64,
     number: i64,
     change: i64,
     ended: Ended,
@@ -189,10 +176,7 @@ pub async fn end_version(
 
 /// The file that lives under a name.
 pub async fn find(tx: &mut Tx, name_key: &str) -> Result<Option<LibraryFile>, CatalogError> {
-    let sql = format!(
-        "select {FILE} from files f join versions v on v.file = f.id and v.number = f.version \
-         where f.name_key = $1 and f.deleted_at is null"
-    );
+    let sql = format!("select {FILE} from {CURRENT} where f.name_key = $1 and f.deleted_at is null");
     tx.first(&sql, &[name_key.into()])
         .await?
         .map(|mut row| file(&mut row))
@@ -200,10 +184,8 @@ pub async fn find(tx: &mut Tx, name_key: &str) -> Result<Option<LibraryFile>, Ca
 }
 
 /// One version of a file, whether it is current or not.
-pub async fn version(tx: &mut Tx, id: &str, number: i64) -> Result<Option<LibraryFile>, CatalogError> {
-    let sql = format!(
-        "select {FILE} from files f join versions v on v.file = f.id where f.id = $1 and v.number = $2"
-    );
+pub async fn version(tx: &mut Tx, id: i64, number: i64) -> Result<Option<LibraryFile>, CatalogError> {
+    let sql = format!("select {FILE} from {EVERY} where f.id = $1 and v.number = $2");
     tx.first(&sql, &[id.into(), number.into()])
         .await?
         .map(|mut row| file(&mut row))
@@ -228,16 +210,11 @@ impl Page<'_> {
     fn source(&self) -> (String, Vec<Value>) {
         let (condition, mut params) = self.filter.clone().unwrap_or_default();
         let mut sql = match self.at {
-            None => " from files f join versions v on v.file = f.id and v.number = f.version \
-                     where f.deleted_at is null"
-                .to_owned(),
+            None => format!(" from {CURRENT} where f.deleted_at is null"),
             Some(change) => {
                 params.push(change.into());
                 let n = params.len();
-                format!(
-                    " from files f join versions v on v.file = f.id \
-                     where v.born <= ${n} and (v.died is null or v.died > ${n})"
-                )
+                format!(" from {EVERY} where v.born <= ${n} and (v.died is null or v.died > ${n})")
             }
         };
         if !condition.is_empty() {
@@ -329,9 +306,11 @@ pub async fn owned(tx: &mut Tx, blobs: &[String]) -> Result<Vec<String>, Catalog
 
 /// A version that the retention time no longer protects.
 pub struct Expired {
-    pub file: String,
+    pub born: i64,
+    pub file: i64,
     pub number: i64,
     pub name: String,
+    pub content: i64,
     pub sha256: String,
 }
 
@@ -339,17 +318,21 @@ pub struct Expired {
 pub async fn expired(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<Expired>, CatalogError> {
     let rows = tx
         .query(
-            "select v.file, v.number, v.name, v.sha256 from files f join versions v on v.file = f.id \
-             where f.deleted_at < $1 order by f.deleted_at, v.file, v.number limit $2",
+            &format!(
+                "select v.born, v.file, v.number, v.name, v.content, c.sha256 from {EVERY} \
+                 where f.deleted_at < $1 order by f.deleted_at, v.born limit $2"
+            ),
             &[before.into(), limit.into()],
         )
         .await?;
     rows.into_iter()
         .map(|mut row| {
             Ok(Expired {
+                born: row.take()?,
                 file: row.take()?,
                 number: row.take()?,
                 name: row.take()?,
+                content: row.take()?,
                 sha256: row.take()?,
             })
         })
@@ -359,22 +342,18 @@ pub async fn expired(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<E
 /// Removes a version of a deleted file, its file when that was the last version, and its content when no
 /// version has the same bytes. A blob that lost its content becomes garbage.
 pub async fn forget(tx: &mut Tx, expired: &Expired, now: Timestamp) -> Result<(), CatalogError> {
-    let file = expired.file.as_str();
-    tx.execute(
-        "delete from versions where file = $1 and number = $2",
-        &[file.into(), expired.number.into()],
-    )
-    .await?;
+    tx.execute("delete from versions where born = $1", &[expired.born.into()])
+        .await?;
     tx.execute(
         "delete from files where id = $1 and not exists (select 1 from versions where file = $1)",
-        &[file.into()],
+        &[expired.file.into()],
     )
     .await?;
     let freed = tx
         .first(
-            "delete from contents where sha256 = $1 and not exists (select 1 from versions where sha256 = $1) \
+            "delete from contents where id = $1 and not exists (select 1 from versions where content = $1) \
              returning blob",
-            &[expired.sha256.as_str().into()],
+            &[expired.content.into()],
         )
         .await?;
     let blob: Option<String> = freed.map(|mut row| row.take()).transpose()?.flatten();
@@ -445,18 +424,14 @@ pub async fn contradictions(tx: &mut Tx) -> Result<Vec<String>, CatalogError> {
             "has a living version that is not the current one",
         ),
         (
-            "select v.file from versions v join contents c on c.sha256 = v.sha256 where c.size <> v.size",
-            "has a version whose size is not its content's",
-        ),
-        (
-            "select v.file from versions v where not exists (select 1 from contents c where c.sha256 = v.sha256)",
+            "select v.file from versions v where not exists (select 1 from contents c where c.id = v.content)",
             "has a version without content",
         ),
     ];
     let mut found = Vec::new();
     for (sql, problem) in checks {
         for mut row in tx.query(sql, &[]).await? {
-            found.push(format!("file `{}` {problem}", row.take::<String>()?));
+            found.push(format!("file `{}` {problem}", row.take::<i64>()?));
         }
     }
     Ok(found)

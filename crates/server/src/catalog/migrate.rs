@@ -21,8 +21,11 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
         )));
     }
     for (number, sql) in MIGRATIONS.iter().filter(|(number, _)| *number > applied) {
-        // PostgreSQL sorts and compares text by the database's locale unless told otherwise.
-        let sql = if shared { collate(sql) } else { (*sql).to_owned() };
+        let sql = if shared {
+            for_postgres(sql)
+        } else {
+            (*sql).to_owned()
+        };
         tx.script(&sql).await?;
         tx.execute(
             "insert into schema_migrations (number) values ($1)",
@@ -33,14 +36,12 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
     Ok(())
 }
 
-fn collate(sql: &str) -> String {
+fn for_postgres(sql: &str) -> String {
     sql.lines()
+        .filter(|line| !line.starts_with("--"))
         .map(|line| {
-            if line.starts_with("--") {
-                String::new()
-            } else {
-                line.replacen(" text", " text collate \"C\"", 1)
-            }
+            line.replacen(" text", " text collate \"C\"", 1)
+                .replacen(" integer", " bigint", 1)
         })
         .collect::<Vec<_>>()
         .join("\n")

@@ -26,6 +26,8 @@ pub(super) struct Sqlite {
     /// Gone only while this is dropped.
     jobs: Option<mpsc::SyncSender<Box<dyn Job>>>,
     writer: Option<std::thread::JoinHandle<()>>,
+    /// For short reads.
+    brief: Mutex<Option<Tx>>,
     readers: Arc<Readers>,
 }
 
@@ -95,13 +97,7 @@ impl Sqlite {
                 "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000",
             )
             .map_err(error)?;
-        let idle = (0..READERS)
-            .map(|_| {
-                connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|c| Tx {
-                    link: Link::Sqlite(c),
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let idle = (0..READERS).map(|_| reader(file)).collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
@@ -118,7 +114,9 @@ impl Sqlite {
             idle: Mutex::new(idle),
             permits: Semaphore::new(READERS),
         });
+        let brief = Mutex::new(Some(reader(file)?));
         Ok(Sqlite {
+            brief,
             file: file.to_owned(),
             jobs: Some(jobs),
             writer: Some(thread),
@@ -128,9 +126,7 @@ impl Sqlite {
 
     /// A connection for reading that is nobody else's.
     pub(super) fn connection(&self) -> Result<Tx, CatalogError> {
-        connect(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|connection| Tx {
-            link: Link::Sqlite(connection),
-        })
+        reader(&self.file)
     }
 
     pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -154,13 +150,17 @@ impl Sqlite {
             .unwrap_or_else(|_| Err(E::from(CatalogError::Failed("writer thread ended".into()))))
     }
 
-    pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
+    /// On the calling thread: a short statement takes less time than handing it to another.
+    pub(super) fn read<T, E, F>(&self, work: F) -> Result<T, E>
     where
-        T: Send + 'static,
-        E: From<CatalogError> + Send + 'static,
-        F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
+        E: From<CatalogError>,
+        F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E>,
     {
-        self.on_reader(move |tx| at_once(work(tx))).await
+        let mut tx = self.brief.lock().unwrap_or_else(|e| e.into_inner());
+        match &mut *tx {
+            Some(tx) => at_once(work(tx)),
+            None => Err(CatalogError::Failed("the database is closing".into()).into()),
+        }
     }
 
     pub(super) async fn snapshot<T, E, F>(&self, work: F) -> Result<T, E>
@@ -242,7 +242,7 @@ fn run_group(
 ) -> Result<(), CatalogError> {
     let mut next = 0;
     while let Some(job) = group.get_mut(next) {
-        batch(tx, "savepoint job")?;
+        run(tx, "savepoint job")?;
         let keep = catch_unwind(AssertUnwindSafe(|| job.run(tx))).unwrap_or(false);
         if !in_transaction(tx) {
             // A full disk makes SQLite end the transaction by itself.
@@ -268,6 +268,14 @@ fn in_transaction(tx: &Tx) -> bool {
     match &tx.link {
         Link::Sqlite(connection) => !connection.is_autocommit(),
         Link::Postgres(_) => false,
+    }
+}
+
+/// One statement without parameters, prepared once.
+fn run(tx: &mut Tx, sql: &str) -> Result<(), CatalogError> {
+    match &tx.link {
+        Link::Sqlite(connection) => execute(connection, sql, &[]).map(|_| ()),
+        Link::Postgres(_) => Ok(()),
     }
 }
 
@@ -306,6 +314,12 @@ fn create_private(file: &Path) -> Result<(), CatalogError> {
         .open(file)
         .map(|_| ())
         .map_err(|source| CatalogError::Failed(format!("cannot open `{}`: {source}", file.display()).into()))
+}
+
+fn reader(file: &Path) -> Result<Tx, CatalogError> {
+    Ok(Tx {
+        link: Link::Sqlite(connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
+    })
 }
 
 fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {

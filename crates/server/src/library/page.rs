@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jumpbag_wire::library::LibraryFile;
 
 use super::Library;
+use crate::catalog::audit;
 use crate::catalog::files::{self, Page};
 use crate::catalog::value::Value;
 use crate::catalog::{CatalogError, Tx};
@@ -24,15 +25,15 @@ pub static SET: EntitySet = EntitySet {
     name: "LibraryFiles",
     properties: &[
         property("fileName", "v.name", Kind::Text),
-        property("sha256", "v.sha256", Kind::Text),
+        property("sha256", "c.sha256", Kind::Text),
         property("description", "v.description", Kind::Text),
         property("creationTime", "f.created_at", Kind::Time),
         property("lastUpdatedTime", "v.created_at", Kind::Time),
         property("createdBy", "f.created_by", Kind::Text),
         property("hasParameters", "v.has_parameters", Kind::Bool),
         property("parametersDescription", "v.parameters_description", Kind::Text),
-        property("id", "f.id", Kind::Text),
-        property("size", "v.size", Kind::Int),
+        property("id", "cast(f.id as text)", Kind::Text),
+        property("size", "c.size", Kind::Int),
     ],
     max_top: PAGE,
 };
@@ -85,7 +86,7 @@ impl Library {
     /// The number of the last change: two equal numbers mean that nothing changed between.
     pub async fn last_change(&self) -> Result<i64, Error> {
         self.catalog
-            .read(|tx| Box::pin(async move { Ok(files::last_change(tx).await?) }))
+            .read(|tx| Box::pin(async move { Ok(audit::last_change(tx).await?) }))
             .await
     }
 
@@ -96,7 +97,7 @@ impl Library {
 }
 
 async fn list(tx: &mut Tx, query: Query) -> Result<Listing, Error> {
-    let newest = files::last_change(tx).await?;
+    let newest = audit::last_change(tx).await?;
     let (change, resume) = match &query.skip_token {
         None => (newest, Resume::Offset(query.skip)),
         Some(token) => decode(token)

@@ -88,11 +88,16 @@ impl Library {
 async fn expire(tx: &mut crate::catalog::Tx, before: Timestamp, now: Timestamp) -> Result<u64, Error> {
     let expired = files::expired(tx, before, BATCH).await?;
     for version in &expired {
+        // The number comes first, as for every change of the library: it makes them take turns.
+        let number = audit::next_change(tx).await?;
         files::forget(tx, version, now).await?;
         let change = Change {
+            number,
             action: "library.expire",
             target: &version.name,
-            before: Some(json!({ "id": version.file, "version": version.number, "sha256": version.sha256 })),
+            before: Some(
+                json!({ "id": version.file.to_string(), "version": version.number, "sha256": version.sha256 }),
+            ),
             after: None,
         };
         audit::append(tx, now, &Actor::operator("sweep"), change).await?;
