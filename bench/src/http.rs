@@ -369,3 +369,6 @@ fn emit(input: &[u8], left: u64, answer: &mut Answer, keep: bool) -> usize {
     }
     count
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,8 @@ mod sign;
 mod table;
 mod work;
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -127,11 +128,13 @@ fn measure(arguments: &Arguments) -> Result<()> {
         tables.extend(part_tables);
     }
     text.push_str(&aims::markdown(&tables, bench.many()));
-    print!("{text}");
+    // The file first: what reads the other end of a pipe may be gone by now.
     if let Some(path) = &arguments.out {
         std::fs::write(path, &text).map_err(|e| format!("writing `{}`: {e}", path.display()))?;
     }
-    Ok(())
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|e| format!("printing the tables: {e}"))
 }
 
 fn run(part: Part, bench: &Bench) -> (String, Vec<Table>) {
@@ -219,9 +222,14 @@ impl Drop for Root {
     }
 }
 
+/// Progress, on stderr. A stderr that nobody reads any more does not end a measurement.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 fn remove(root: &Path) {
     if let Err(error) = std::fs::remove_dir_all(root) {
-        eprintln!("removing `{}`: {error}", root.display());
+        say(&format!("removing `{}`: {error}", root.display()));
     }
 }
 
@@ -241,12 +249,13 @@ fn on_interrupt(root: PathBuf) -> Result<()> {
         )
     };
     std::thread::spawn(move || {
-        runtime.block_on(async {
+        let signal = runtime.block_on(async {
             tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+                _ = interrupt.recv() => "SIGINT",
+                _ = terminate.recv() => "SIGTERM",
             }
         });
+        say(&format!("jumpbag-bench: ended by {signal}"));
         process::exit(130, || remove(&root));
     });
     Ok(())

@@ -20,7 +20,7 @@ pub const FILES: &str = "physical limit: a file each, file and folder synced";
 pub const LOG: &str = "physical limit: one growing log, shared syncs";
 pub const ALLOCATED: &str = "physical limit: one allocated log, shared syncs";
 
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(5);
 const PIECE: usize = 64 * 1024;
 
 /// One kind of physical work.

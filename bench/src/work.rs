@@ -142,7 +142,7 @@ impl Bench {
         if let Some(known) = self.filled.borrow().get(&key) {
             return known.clone();
         }
-        eprintln!("  filling {} with {files} files", peer.name());
+        crate::say(&format!("  filling {} with {files} files", peer.name()));
         let made = self
             .start(peer)
             .and_then(|running| self.fill(running, files))
@@ -152,7 +152,7 @@ impl Bench {
     }
 
     fn fill(&self, running: Running, files: usize) -> Result<Running> {
-        let limit = Duration::from_secs(self.scaled(180, 30));
+        let limit = Duration::from_secs(self.scaled(150, 30));
         let began = Instant::now();
         let mut left = files;
         while left > 0 {
@@ -219,13 +219,13 @@ impl Bench {
                 if tables.iter().any(|table| table.rows[place].failure.is_some()) {
                     continue;
                 }
-                eprintln!("{title}: run {run} of {runs}: {}", contestant.name);
+                crate::say(&format!("{title}: run {run} of {runs}: {}", contestant.name));
                 match self.settle().and_then(|()| (contestant.turn)()) {
                     Ok(samples) => samples
                         .iter()
                         .for_each(|(t, value)| tables[*t].rows[place].samples.push(*value)),
                     Err(error) => {
-                        eprintln!("  failed: {error}");
+                        crate::say(&format!("  failed: {error}"));
                         let text = format!("failed in run {run}: {error}");
                         tables
                             .iter_mut()

@@ -21,7 +21,7 @@ pub fn run(bench: &Bench) -> String {
          | who | expected to sync | seen under strace during one 4 KiB upload |\n|---|---|---|\n",
     );
     for peer in &bench.peers {
-        eprintln!("sync: {}", peer.name());
+        crate::say(&format!("sync: {}", peer.name()));
         let expected = match peer.syncs() {
             Syncs::Yes => "bytes, folder and catalog",
             Syncs::BytesOnly => "bytes, not its catalog",
