@@ -130,7 +130,7 @@ impl Library {
 
     /// The file that lives under a name.
     pub async fn find(&self, name: &str) -> Result<LibraryFile, Error> {
-        let key = name::key(name);
+        let key = lookup(name)?;
         self.catalog
             .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::find(tx, &key).await?) }))
             .await?
@@ -142,7 +142,7 @@ impl Library {
     /// # Errors
     /// `NotFound` when no file lives under the name.
     pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
-        let key = name::key(name);
+        let key = lookup(name)?;
         let hidden = self
             .catalog
             .write(move |tx| Box::pin(commit_delete(tx, key, actor, now)))
@@ -156,6 +156,15 @@ impl Library {
             .read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) }))
             .await
     }
+}
+
+/// The key to look a name up by.
+fn lookup(name: &str) -> Result<String, Error> {
+    // No file has such a name, and PostgreSQL fails on the question.
+    if name.contains('\0') {
+        return Err(absent(name));
+    }
+    Ok(name::key(name))
 }
 
 fn absent(name: &str) -> Error {
