@@ -1,5 +1,7 @@
 //! The server from outside: real processes, real sockets, real neighbours.
 
+mod bad_input;
+mod library_wire;
 mod public_clients;
 pub mod support;
 mod support_selftest;
