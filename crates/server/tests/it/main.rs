@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod library_wire;
+mod openapi;
 mod public_clients;
 pub mod support;
 mod support_selftest;
