@@ -51,7 +51,15 @@ impl Peer for Jumpbag {
             .arg("--data-dir")
             .arg(folder.join("data"));
         command
-            .args(["--set", "rate_limits=false", "--set", "ops_listen=", "--set", "log_level=warn", "serve"])
+            .args([
+                "--set",
+                "rate_limits=false",
+                "--set",
+                "ops_listen=",
+                "--set",
+                "log_level=warn",
+                "serve",
+            ])
             .current_dir(folder);
         command
     }

@@ -8,12 +8,12 @@ use crate::access::Access;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::Settings;
-use crate::http::listing;
 use crate::library::name::Strictness;
 use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::rendered::Cache;
 
 pub struct App {
     pub settings: Settings,
@@ -25,7 +25,7 @@ pub struct App {
     pub access: Access,
     pub limiter: Limiter,
     pub metrics: Metrics,
-    pub listings: listing::Cache,
+    pub listings: Cache,
 }
 
 /// The database and the blob store that the settings name, made ready.
@@ -89,7 +89,7 @@ impl App {
             access,
             limiter,
             metrics: Metrics::new(),
-            listings: listing::Cache::default(),
+            listings: Cache::default(),
             settings,
             catalog,
             blobs,

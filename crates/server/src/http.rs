@@ -4,7 +4,7 @@ mod allowed;
 mod body;
 mod edge;
 mod files;
-pub mod listing;
+mod listing;
 mod meta;
 mod name;
 pub mod ops;

@@ -16,3 +16,4 @@ pub mod limit;
 pub mod metrics;
 pub mod multipart;
 pub mod odata;
+pub mod rendered;

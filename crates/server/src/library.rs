@@ -130,7 +130,7 @@ impl Library {
 
     /// The file that lives under a name.
     pub async fn find(&self, name: &str) -> Result<LibraryFile, Error> {
-        let key = name::key(name);
+        let key = lookup(name)?;
         self.catalog
             .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::find(tx, &key).await?) }))
             .await?
@@ -142,9 +142,9 @@ impl Library {
     /// # Errors
     /// `NotFound` when no file lives under the name.
     pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
-        let name = name.to_owned();
+        let (name, key) = (name.to_owned(), lookup(name)?);
         self.catalog
-            .write(move |tx| Box::pin(commit_delete(tx, name, actor, now)))
+            .write(move |tx| Box::pin(commit_delete(tx, name, key, actor, now)))
             .await
     }
 
@@ -154,6 +154,15 @@ impl Library {
             .read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) }))
             .await
     }
+}
+
+/// The key to look a name up by.
+fn lookup(name: &str) -> Result<String, Error> {
+    // No file has such a name, and PostgreSQL fails on the question.
+    if name.contains('\0') {
+        return Err(absent(name));
+    }
+    Ok(name::key(name))
 }
 
 fn absent(name: &str) -> Error {
@@ -241,9 +250,15 @@ async fn commit_upload(
 
 /// Takes its number first, as every change of the library does: on PostgreSQL they would wait for each other
 /// otherwise.
-async fn commit_delete(tx: &mut Tx, name: String, actor: Actor, now: Timestamp) -> Result<(), Error> {
+async fn commit_delete(
+    tx: &mut Tx,
+    name: String,
+    key: String,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<(), Error> {
     let change = audit::next_change(tx).await?;
-    let Some((id, number)) = files::hide(tx, &name::key(&name), now).await? else {
+    let Some((id, number)) = files::hide(tx, &key, now).await? else {
         return Err(absent(&name));
     };
     files::end_version(tx, id, number, change, Ended::Deleted).await?;

@@ -1,8 +1,6 @@
-//! Answers with lists. The list that everybody asks for, the library without options, is rendered and
-//! compressed once for every change of the library.
+//! Answers with lists of the library: conditional, compressed when asked, in pages that link to each other.
 
-use std::io::Write as _;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
@@ -17,44 +15,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::library::Listing;
 use crate::odata::{Property, Query};
-
-/// The first page of the library without options, as it was at one change, for one way to reach the server.
-pub struct Rendered {
-    change: i64,
-    base: String,
-    json: Bytes,
-    gzip: OnceLock<Bytes>,
-}
-
-/// The newest rendering for each of the few names a server is reached by.
-#[derive(Default)]
-pub struct Cache {
-    rendered: Mutex<Vec<Arc<Rendered>>>,
-    /// One rendering at a time: those who wait find it done.
-    rendering: tokio::sync::Mutex<()>,
-}
-
-/// Names that a server is reached by; more take turns.
-const BASES: usize = 8;
-
-impl Cache {
-    fn find(&self, change: i64, base: &str) -> Option<Arc<Rendered>> {
-        let rendered = self.rendered.lock().unwrap_or_else(|e| e.into_inner());
-        rendered
-            .iter()
-            .find(|known| known.change == change && known.base == base)
-            .cloned()
-    }
-
-    fn keep(&self, fresh: Arc<Rendered>) {
-        let mut rendered = self.rendered.lock().unwrap_or_else(|e| e.into_inner());
-        rendered.retain(|known| known.base != fresh.base);
-        if rendered.len() >= BASES {
-            rendered.remove(0);
-        }
-        rendered.push(fresh);
-    }
-}
+use crate::rendered::Rendered;
 
 pub async fn answer(
     app: &App,
@@ -87,9 +48,9 @@ pub async fn answer(
     if !accepts_gzip(headers) {
         return Ok(marked(odata(Body::from(page.json.clone())), &etag));
     }
-    let compressed = match page.gzip.get() {
+    let compressed = match page.known_gzip() {
         Some(compressed) => compressed.clone(),
-        None => compress(Arc::clone(&page)).await?,
+        None => compress(page).await?,
     };
     let mut response = odata(Body::from(compressed));
     response
@@ -102,34 +63,20 @@ async fn first_page(app: &App, base: &str, query: Query, change: i64) -> Result<
     if let Some(known) = app.listings.find(change, base) {
         return Ok(known);
     }
-    let _turn = app.listings.rendering.lock().await;
+    let _turn = app.listings.turn().await;
     if let Some(known) = app.listings.find(change, base) {
         return Ok(known);
     }
     let listing = app.library.list(query).await?;
     let change = listing.change;
-    let json = render(&NextLink { base, raw: None }, listing, None)?.into();
-    let fresh = Arc::new(Rendered {
-        change,
-        base: base.to_owned(),
-        json,
-        gzip: OnceLock::new(),
-    });
+    let json = render(&NextLink { base, raw: None }, listing, None)?;
+    let fresh = Arc::new(Rendered::new(change, base, json));
     app.listings.keep(Arc::clone(&fresh));
     Ok(fresh)
 }
 
 async fn compress(page: Arc<Rendered>) -> Result<Bytes, Error> {
-    let compressed = tokio::task::spawn_blocking(move || {
-        page.gzip
-            .get_or_init(|| {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-                // Writing into memory does not fail.
-                let _ = encoder.write_all(&page.json);
-                encoder.finish().unwrap_or_default().into()
-            })
-            .clone()
-    });
+    let compressed = tokio::task::spawn_blocking(move || page.gzip().clone());
     compressed.await.map_err(|e| Error::Internal(e.to_string()))
 }
 

@@ -19,8 +19,9 @@ use crate::app::App;
 
 /// How long a client may take for its header fields, and for its part of a TLS handshake.
 const HEADER_TIME: Duration = Duration::from_secs(15);
-/// What a connection buffers of a request that nobody has read yet.
-const READ_BUFFER: usize = 64 * 1024;
+/// What a connection buffers of a request that nobody has read yet. More than the header fields that are allowed, so
+/// that somewhat larger ones are refused in the envelope: beyond this hyper refuses them without one.
+const READ_BUFFER: usize = 96 * 1024;
 
 /// Serves until `stop` turns true, then waits for requests under way, but not longer than the settings say.
 pub async fn serve(

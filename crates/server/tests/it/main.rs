@@ -1,5 +1,8 @@
 //! The server from outside: real processes, real sockets, real neighbours.
 
+mod bad_input;
+mod library_wire;
+mod openapi;
 mod public_clients;
 pub mod support;
 mod support_selftest;

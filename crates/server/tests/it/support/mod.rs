@@ -4,7 +4,9 @@
 pub mod azurite;
 pub mod client;
 pub mod clients;
+pub mod form;
 pub mod oidc;
+pub mod poll;
 pub mod postgres;
 pub mod process;
 pub mod raw;
