@@ -186,7 +186,7 @@ impl BlobStore {
     }
 }
 
-/// A blob that is being written. Aborted, it never existed; dropped, it is swept later.
+/// A blob that is being written. Aborted or dropped, it never existed.
 pub struct BlobWriter {
     store: BlobStore,
     blob: String,
@@ -228,13 +228,10 @@ impl BlobWriter {
 
     /// Makes the blob durable; its key.
     pub async fn finish(mut self) -> Result<String, BlobError> {
-        match self.complete().await {
-            Ok(()) => Ok(self.blob),
-            Err(e) => {
-                self.abort().await;
-                Err(e)
-            }
-        }
+        self.complete().await?;
+        // Nothing to take back any more.
+        self.sink = None;
+        Ok(std::mem::take(&mut self.blob))
     }
 
     async fn complete(&mut self) -> Result<(), BlobError> {
@@ -259,13 +256,24 @@ impl BlobWriter {
 
     /// Takes back what was written so far. What cannot be taken back is swept later.
     pub async fn abort(mut self) {
-        let taken_back = match self.sink.take() {
-            None => Ok(()),
-            Some(sink) => sink.abort().await,
-        };
-        if let Err(e) = taken_back {
-            tracing::debug!(blob = self.blob, error = %e, "unfinished blob could not be taken back");
+        if let Some(sink) = self.sink.take() {
+            take_back(sink, &self.blob).await;
         }
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if let (Some(sink), Ok(runtime)) = (self.sink.take(), tokio::runtime::Handle::try_current()) {
+            let blob = std::mem::take(&mut self.blob);
+            runtime.spawn(async move { take_back(sink, &blob).await });
+        }
+    }
+}
+
+async fn take_back(sink: Sink, blob: &str) {
+    if let Err(e) = sink.abort().await {
+        tracing::warn!(blob, error = %e, "unfinished blob could not be taken back: the sweep will");
     }
 }
 
@@ -332,7 +340,7 @@ async fn settle(in_flight: &mut Option<JoinHandle<object_store::Result<()>>>) ->
     }
 }
 
-fn local(source: std::io::Error) -> BlobError {
+fn local(source: folder::At) -> BlobError {
     failed(object_store::Error::Generic {
         store: "folder",
         source: source.into(),

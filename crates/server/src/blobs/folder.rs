@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,9 +12,17 @@ use tokio::task::{JoinHandle, spawn_blocking};
 /// Written bytes after which a sync begins beside the writing, so that the last one has little left to do.
 const SYNC_EVERY: usize = 4 * 1024 * 1024;
 
+/// What failed, and on which file.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}`", .path.display())]
+pub(super) struct At {
+    path: PathBuf,
+    source: io::Error,
+}
+
 pub(super) struct FileWriter {
     file: Arc<File>,
-    path: std::path::PathBuf,
+    path: PathBuf,
     unsynced: usize,
     writing: Option<JoinHandle<io::Result<()>>>,
     /// The folder's entry first, then the bytes as they come.
@@ -22,7 +30,12 @@ pub(super) struct FileWriter {
 }
 
 impl FileWriter {
-    pub(super) async fn create(folder: &Path, blob: &str) -> io::Result<FileWriter> {
+    fn at(&self) -> impl FnOnce(io::Error) -> At {
+        let path = self.path.clone();
+        move |source| At { path, source }
+    }
+
+    pub(super) async fn create(folder: &Path, blob: &str) -> Result<FileWriter, At> {
         let (folder, path) = (folder.to_owned(), folder.join(blob));
         let name = path.clone();
         let file = blocking(move || {
@@ -32,7 +45,11 @@ impl FileWriter {
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
             options.open(&name)
         })
-        .await?;
+        .await
+        .map_err(|source| At {
+            path: path.clone(),
+            source,
+        })?;
         let syncing = Some(spawn_blocking(move || File::open(folder)?.sync_all()));
         Ok(FileWriter {
             file: Arc::new(file),
@@ -44,15 +61,15 @@ impl FileWriter {
     }
 
     /// Writes after what was written before; at most one call's bytes are on their way when it returns.
-    pub(super) async fn write(&mut self, pieces: Vec<Bytes>) -> io::Result<()> {
-        settle(&mut self.writing).await?;
+    pub(super) async fn write(&mut self, pieces: Vec<Bytes>) -> Result<(), At> {
+        settle(&mut self.writing).await.map_err(self.at())?;
         self.unsynced += pieces.iter().map(Bytes::len).sum::<usize>();
         let file = Arc::clone(&self.file);
         self.writing = Some(spawn_blocking(move || {
             pieces.iter().try_for_each(|piece| (&*file).write_all(piece))
         }));
         if self.unsynced >= SYNC_EVERY && self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
-            settle(&mut self.syncing).await?;
+            settle(&mut self.syncing).await.map_err(self.at())?;
             self.unsynced = 0;
             let file = Arc::clone(&self.file);
             self.syncing = Some(spawn_blocking(move || file.sync_data()));
@@ -61,19 +78,21 @@ impl FileWriter {
     }
 
     /// Everything is on stable storage when it returns.
-    pub(super) async fn finish(&mut self) -> io::Result<()> {
-        settle(&mut self.writing).await?;
+    pub(super) async fn finish(&mut self) -> Result<(), At> {
+        settle(&mut self.writing).await.map_err(self.at())?;
         let file = Arc::clone(&self.file);
         let last = spawn_blocking(move || file.sync_all());
-        settle(&mut self.syncing).await?;
-        settle(&mut Some(last)).await
+        settle(&mut self.syncing).await.map_err(self.at())?;
+        settle(&mut Some(last)).await.map_err(self.at())
     }
 
-    pub(super) async fn abort(mut self) -> io::Result<()> {
+    pub(super) async fn abort(mut self) -> Result<(), At> {
         let _ = settle(&mut self.writing).await;
         let _ = settle(&mut self.syncing).await;
-        let path = std::mem::take(&mut self.path);
-        blocking(move || std::fs::remove_file(path)).await
+        let path = self.path.clone();
+        blocking(move || std::fs::remove_file(path))
+            .await
+            .map_err(self.at())
     }
 }
 

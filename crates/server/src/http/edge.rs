@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tower::ServiceExt as _;
 
 use super::body::{Watched, drain};
@@ -80,12 +81,7 @@ pub async fn handle(app: Arc<App>, router: Router, peer: Peer, request: Request<
             response.headers_mut().insert(header::ALLOW, allow);
         }
     }
-    // A client told to send its body only when asked is not asked; HTTP/2 can answer while the other side sends.
-    if version < Version::HTTP_2
-        && !(expects && context.received.load(Ordering::Relaxed) == 0)
-        && let Ok(rest) = rest.await
-        && !drain(rest).await
-    {
+    if !may_answer(version, expects, &context, failure.as_deref(), rest).await {
         response
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -100,6 +96,25 @@ pub async fn handle(app: Arc<App>, router: Router, peer: Peer, request: Request<
         started,
     );
     response
+}
+
+/// Reads what the client is still sending, where it would miss the answer otherwise. `false` when the connection
+/// is of no use any more.
+async fn may_answer(
+    version: Version,
+    expects: bool,
+    context: &Context,
+    failure: Option<&Error>,
+    rest: oneshot::Receiver<Incoming>,
+) -> bool {
+    // HTTP/2 can answer while the other side sends.
+    if version >= Version::HTTP_2 {
+        return true;
+    }
+    let Ok(rest) = rest.await else { return true };
+    // A client that sends its body only when asked is not asked, and one that is too slow had its time.
+    let asks = expects && context.received.load(Ordering::Relaxed) == 0;
+    !asks && !matches!(failure, Some(Error::Slow(_))) && drain(rest).await
 }
 
 fn context(app: &App, peer: Peer, request: &Request<Incoming>) -> Context {

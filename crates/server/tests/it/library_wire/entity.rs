@@ -37,7 +37,7 @@ async fn a_file_from_upload_to_delete() {
       "createdBy": "test Library.Manage",
       "hasParameters": true,
       "parametersDescription": "-Name \"x\"",
-      "id": "[id-2]",
+      "id": "4",
       "size": 13
     }
     "#);
@@ -62,7 +62,7 @@ async fn a_file_from_upload_to_delete() {
           "createdBy": "test Library.Manage",
           "hasParameters": true,
           "parametersDescription": "-Name \"x\"",
-          "id": "[id-2]",
+          "id": "4",
           "size": 13
         }
       ]
@@ -94,7 +94,7 @@ async fn a_file_from_upload_to_delete() {
       "createdBy": "test Library.Manage",
       "hasParameters": false,
       "parametersDescription": null,
-      "id": "[id-2]",
+      "id": "4",
       "size": 11
     }
     "#);
