@@ -117,6 +117,7 @@ impl BlobStore {
     fn writer(&self, blob: String) -> BlobWriter {
         BlobWriter {
             store: Arc::clone(&self.store),
+            folder: self.folder.clone(),
             key: self.key(&blob),
             blob,
             upload: None,
@@ -206,6 +207,7 @@ impl BlobStore {
 /// A blob that is being written. Dropped or aborted, it never existed.
 pub struct BlobWriter {
     store: Arc<dyn ObjectStore>,
+    folder: Option<PathBuf>,
     key: Key,
     blob: String,
     /// Begun with the first full part: what fits into one is put in one request.
@@ -232,9 +234,23 @@ impl BlobWriter {
         std::mem::take(&mut self.waiting).into_iter().collect()
     }
 
+    /// A store in a folder makes the folder anew where it is gone: unsynced, and without all the other blobs.
+    fn require_folder(&self) -> Result<(), BlobError> {
+        match &self.folder {
+            Some(folder) if !folder.is_dir() => Err(BlobError::Setup(format!(
+                "blob folder `{}` is gone",
+                folder.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Hands one part to the store; at most one is on its way while the next gathers.
     async fn flush(&mut self) -> Result<(), BlobError> {
         self.settle().await?;
+        if self.upload.is_none() {
+            self.require_folder()?;
+        }
         let payload = self.take_waiting();
         let upload = match &mut self.upload {
             Some(upload) => upload,
@@ -264,6 +280,7 @@ impl BlobWriter {
 
     async fn complete(&mut self) -> Result<(), BlobError> {
         if self.upload.is_none() {
+            self.require_folder()?;
             let payload = self.take_waiting();
             return self
                 .store
