@@ -3,6 +3,7 @@
 mod bad_input;
 mod library_wire;
 mod openapi;
+mod operations;
 mod public_clients;
 pub mod support;
 mod support_selftest;
