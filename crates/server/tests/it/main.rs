@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod library_wire;
+mod odata_wire;
 mod openapi;
 mod operations;
 mod public_clients;
