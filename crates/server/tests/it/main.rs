@@ -6,6 +6,7 @@ mod odata_wire;
 mod openapi;
 mod operations;
 mod public_clients;
+mod settings;
 pub mod support;
 mod support_selftest;
 mod under_test;
