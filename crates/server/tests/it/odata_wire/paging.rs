@@ -43,7 +43,7 @@ async fn fill(data_dir: &Path) {
         let upload = Upload {
             name: library.name(&name(n))?,
             content: stage.finish().await?,
-            description: (n % 3 == 0).then(|| format!("description {}", n % 10)),
+            description: n.is_multiple_of(3).then(|| format!("description {}", n % 10)),
             parameters_description: None,
             has_parameters: None,
             replace: Override::No,
