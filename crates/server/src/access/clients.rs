@@ -134,17 +134,18 @@ fn check(new: &NewClient) -> Result<(), Error> {
             return bad("id", id, "1 to 128 letters, digits, `-`, `_` and `.`");
         }
     }
-    if new
-        .secret
-        .as_ref()
-        .is_some_and(|secret| secret.reveal().len() < 16)
-    {
+    check_secret(new.secret.as_ref())?;
+    if let Some(pem) = &new.certificate {
+        certificate(pem)?;
+    }
+    Ok(())
+}
+
+fn check_secret(secret: Option<&Hidden>) -> Result<(), Error> {
+    if secret.is_some_and(|secret| secret.reveal().len() < 16) {
         return Err(Error::InvalidInput(
             "the secret is shorter than 16 bytes: bring a longer one".into(),
         ));
-    }
-    if let Some(pem) = &new.certificate {
-        certificate(pem)?;
     }
     Ok(())
 }
@@ -161,7 +162,7 @@ fn sha256(secret: &Hidden) -> String {
 /// Gives a client a new secret. The old ones end at `old_until`.
 ///
 /// # Errors
-/// `NotFound` when there is no such client.
+/// `NotFound` when there is no such client, `InvalidInput` when the secret that was brought is too short.
 pub async fn rotate(
     catalog: &Catalog,
     id: &str,
@@ -170,6 +171,7 @@ pub async fn rotate(
     actor: Actor,
     now: Timestamp,
 ) -> Result<Registered, Error> {
+    check_secret(secret.as_ref())?;
     let (tenant, _) = tenant(catalog, now).await?;
     let secret = secret.unwrap_or_else(new_secret);
     let (client_id, kept) = (id.to_owned(), sha256(&secret));

@@ -126,6 +126,8 @@ impl ToSql for Value {
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Value::Null => Ok(IsNull::Yes),
+            // A copy out of SQLite, which has no Booleans.
+            Value::Int(value) if *ty == Type::BOOL => (*value != 0).to_sql(ty, out),
             Value::Int(value) => value.to_sql(ty, out),
             Value::Bool(value) => value.to_sql(ty, out),
             Value::Text(value) => value.to_sql(ty, out),
@@ -144,6 +146,7 @@ impl ToSql for Value {
     ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         let fits = match self {
             Value::Null => true,
+            Value::Int(0 | 1) => *ty == Type::INT8 || *ty == Type::BOOL,
             Value::Int(_) => *ty == Type::INT8,
             Value::Bool(_) => *ty == Type::BOOL,
             Value::Text(_) => *ty == Type::TEXT || *ty == Type::VARCHAR,

@@ -357,7 +357,7 @@ impl Reader<'_> {
 /// A value for people: secrets starred.
 pub(super) fn shown(key: &str, value: &toml::Value) -> String {
     match (key, value) {
-        ("database_url", toml::Value::String(text)) => format!("\"{}\"", without_password(text)),
+        ("database_url" | "blob_url", toml::Value::String(text)) => format!("\"{}\"", without_password(text)),
         ("blob_options", toml::Value::Table(table)) => {
             let starred = table.iter().map(|(name, value)| {
                 let secret = ["key", "secret", "token", "password", "sas"];
@@ -383,9 +383,9 @@ fn without_password(text: &str) -> String {
         Ok(url) if url.query().is_some_and(|query| query.contains("password")) => {
             format!("{}?***", &url[..url::Position::AfterPath])
         }
-        Ok(_) => text.to_owned(),
-        // Not an address, but it may hold a password all the same.
+        Ok(url) if url.has_host() => text.to_owned(),
         Err(_) if text.is_empty() => String::new(),
-        Err(_) => "***".into(),
+        // Not an address (`user:password@host` looks like one), but it may hold a password all the same.
+        _ => "***".into(),
     }
 }

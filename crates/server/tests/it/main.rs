@@ -2,8 +2,11 @@
 
 mod bad_input;
 mod library_wire;
+mod odata_wire;
 mod openapi;
+mod operations;
 mod public_clients;
+mod settings;
 pub mod support;
 mod support_selftest;
 mod under_test;

@@ -2,7 +2,6 @@
 
 use serde_json::json;
 
-use super::{Ground, assert_refused};
 use crate::support::SOON;
 use crate::support::clients::node_script;
 use crate::support::form::Form;
@@ -140,15 +139,4 @@ async fn a_refusal_comes_instead_of_100_continue() {
         .expect("an open connection");
         assert_eq!(raw.response(SOON).await.expect("an answer").status, status);
     }
-}
-
-/// A file over the limit is refused while most of it is still to come; the answer arrives all the same.
-#[tokio::test]
-async fn a_file_far_over_the_limit_is_refused_while_it_is_sent() {
-    let ground = Ground::start().await;
-    let body = Form::new().file("new.ps1", vec![b'n'; SIZE]).end();
-    let answer = ground.post(Some(Form::CONTENT_TYPE), body).await;
-    let message = "Request body is incorrect: the file is larger than the limit of 400000 bytes";
-    assert_refused("far over", &answer, 400, "InvalidRequestBody", message);
-    ground.unchanged("far over").await;
 }

@@ -1,9 +1,6 @@
 //! Bodies of uploads: a table, one row a case.
 
-use bytes::Bytes;
-
-use super::{Ground, LIMIT, STAGED, large_form, post};
-use crate::support::client::Client;
+use super::{Ground, STAGED, large_form};
 use crate::support::form::Form;
 
 const FORM: Option<&str> = Some(Form::CONTENT_TYPE);
@@ -377,45 +374,4 @@ async fn values_that_cannot_be() {
             .refuses(message, answer, 400, "InvalidInput", message)
             .await;
     }
-}
-
-#[tokio::test]
-async fn one_byte_over_the_limit() {
-    let ground = Ground::start().await;
-    let message = format!("{INCORRECT}the file is larger than the limit of {LIMIT} bytes");
-    let over = Form::new().file("new.ps1", vec![b'n'; LIMIT + 1]).end();
-    for (case, answer) in [
-        ("with a length", ground.post(FORM, over.clone()).await),
-        ("chunked", post_chunked(&ground.client, over).await),
-    ] {
-        ground
-            .refuses(case, answer, 400, "InvalidRequestBody", &message)
-            .await;
-    }
-    // Exactly the limit is allowed, either way.
-    let at = |name| Form::new().file(name, vec![b'n'; LIMIT]).end();
-    let one = ground.post(FORM, at("at-the-limit.bin")).await.expect_status(200);
-    assert_eq!(one.json()["size"], LIMIT);
-    post_chunked(&ground.client, at("at-the-limit-too.bin"))
-        .await
-        .expect_status(200);
-    // The limit is the file's: fields beside it do not count.
-    let beside = Form::new()
-        .field("Description", "d".repeat(30_000))
-        .file("beside.bin", vec![b'n'; LIMIT])
-        .end();
-    post(&ground.client, FORM, beside).await.expect_status(200);
-}
-
-/// Without a length: in pieces of 64 KB.
-async fn post_chunked(client: &Client, body: Vec<u8>) -> crate::support::client::Answer {
-    let pieces: Vec<_> = Bytes::from(body)
-        .chunks(64 * 1024)
-        .map(|piece| Ok::<_, std::io::Error>(Bytes::copy_from_slice(piece)))
-        .collect();
-    let body = reqwest::Body::wrap_stream(futures_util::stream::iter(pieces));
-    client
-        .post("/api/libraryfiles")
-        .with(|request| request.header("content-type", Form::CONTENT_TYPE).body(body))
-        .await
 }

@@ -124,6 +124,15 @@ impl Options {
         }
     }
 
+    /// Runs another subcommand with these settings, without a server.
+    pub async fn run(&self, data_dir: &Path, arguments: &[&str]) -> (ExitStatus, String, String) {
+        let mut command = self.command(data_dir);
+        command.args(arguments);
+        let process = Process::spawn("jumpbag-server", command);
+        let status = process.ended(Duration::from_secs(60)).await;
+        (status, process.stdout(), process.stderr())
+    }
+
     /// Runs it where it must not come up. Panics when it does not end by itself; else its exit status and stderr.
     pub async fn fail_to_start(self) -> (ExitStatus, String) {
         let own = tempfile::tempdir().expect("a temporary folder");
@@ -264,11 +273,7 @@ impl Jumpbag {
 
     /// Runs another subcommand of the program on the same data and settings, beside the server.
     pub async fn command(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
-        let mut command = self.options.command(&self.data_dir);
-        command.args(arguments);
-        let process = Process::spawn("jumpbag-server", command);
-        let status = process.ended(Duration::from_secs(60)).await;
-        (status, process.stdout(), process.stderr())
+        self.options.run(&self.data_dir, arguments).await
     }
 
     /// Registers an app with these permissions.
