@@ -61,6 +61,8 @@ pub async fn handle(app: Arc<App>, router: Router, peer: Peer, request: Request<
     let request = Request::from_parts(parts, Body::new(body));
 
     let mut response = if headers_size > MAX_HEADERS {
+        // With its body, whose rest is waited for below.
+        drop(request);
         Error::HeadersTooLarge { limit: MAX_HEADERS }.into_response()
     } else {
         let answer = AssertUnwindSafe(router.oneshot(request)).catch_unwind().await;
