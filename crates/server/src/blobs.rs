@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use jumpbag_wire::time::Timestamp;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path as Key};
@@ -43,6 +43,9 @@ pub struct Listed {
 const FOLDER_PART: usize = 256 * 1024;
 /// S3 takes no part below 5 MiB but the last.
 const BUCKET_PART: usize = 5 * 1024 * 1024;
+/// Pieces below this size are copied together: each that waits on its own costs more than it holds, and keeps the
+/// whole buffer alive that it was read into.
+const SMALL_PIECE: usize = 16 * 1024;
 
 impl BlobStore {
     pub fn memory() -> BlobStore {
@@ -122,6 +125,7 @@ impl BlobStore {
             upload: None,
             part: self.part,
             waiting: Vec::new(),
+            small: BytesMut::new(),
             held: 0,
             in_flight: None,
         }
@@ -212,6 +216,8 @@ pub struct BlobWriter {
     upload: Option<Box<dyn MultipartUpload>>,
     part: usize,
     waiting: Vec<Bytes>,
+    /// Small pieces behind those that wait.
+    small: BytesMut,
     held: usize,
     in_flight: Option<tokio::task::JoinHandle<object_store::Result<()>>>,
 }
@@ -219,7 +225,12 @@ pub struct BlobWriter {
 impl BlobWriter {
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.held += bytes.len();
-        self.waiting.push(bytes);
+        if bytes.len() < SMALL_PIECE {
+            self.small.extend_from_slice(&bytes);
+        } else {
+            self.gather();
+            self.waiting.push(bytes);
+        }
         if self.held >= self.part {
             self.flush().await
         } else {
@@ -227,7 +238,14 @@ impl BlobWriter {
         }
     }
 
+    fn gather(&mut self) {
+        if !self.small.is_empty() {
+            self.waiting.push(self.small.split().freeze());
+        }
+    }
+
     fn take_waiting(&mut self) -> PutPayload {
+        self.gather();
         self.held = 0;
         std::mem::take(&mut self.waiting).into_iter().collect()
     }
