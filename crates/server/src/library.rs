@@ -130,7 +130,7 @@ impl Library {
 
     /// The file that lives under a name.
     pub async fn find(&self, name: &str) -> Result<LibraryFile, Error> {
-        let key = name::key(name);
+        let key = known_key(name)?;
         self.catalog
             .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::find(tx, &key).await?) }))
             .await?
@@ -142,7 +142,7 @@ impl Library {
     /// # Errors
     /// `NotFound` when no file lives under the name.
     pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
-        let key = name::key(name);
+        let key = known_key(name)?;
         let hidden = self
             .catalog
             .write(move |tx| Box::pin(commit_delete(tx, key, actor, now)))
@@ -155,6 +155,15 @@ impl Library {
         self.catalog
             .read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) }))
             .await
+    }
+}
+
+/// The key under which a file of this name would live. PostgreSQL does not even take U+0000 in a question.
+fn known_key(name: &str) -> Result<String, Error> {
+    if name.contains('\0') {
+        Err(absent(name))
+    } else {
+        Ok(name::key(name))
     }
 }
 
