@@ -325,13 +325,17 @@ impl Reader<'_> {
 
     fn issuers(&mut self) -> Vec<IssuerConfig> {
         let issuers = self.value("issuers").try_into::<Vec<IssuerConfig>>();
-        issuers.unwrap_or_else(|e| {
+        let issuers = issuers.unwrap_or_else(|e| {
             self.problem(
                 "issuers",
                 &format!("a list of tables with `issuer` and `audiences` ({})", e.message()),
             );
             Vec::new()
-        })
+        });
+        let problems = issuers.iter().flat_map(IssuerConfig::problems);
+        self.problems
+            .extend(problems.map(|problem| format!("`issuers`: {problem}")));
+        issuers
     }
 
     fn log_level(&mut self) -> String {
@@ -347,11 +351,12 @@ impl Reader<'_> {
 /// A value for people: secrets starred.
 pub(super) fn shown(key: &str, value: &toml::Value) -> String {
     match (key, value) {
-        ("database_url", toml::Value::String(text)) => format!("\"{}\"", without_password(text)),
+        ("database_url" | "blob_url", toml::Value::String(text)) => format!("\"{}\"", without_password(text)),
         ("blob_options", toml::Value::Table(table)) => {
             let starred = table.iter().map(|(name, value)| {
-                let secret = ["key", "secret", "token", "password", "sas"];
-                let hide = secret.iter().any(|word| name.contains(word));
+                let secret = ["key", "secret", "token", "password", "sas", "credential"];
+                let lower = name.to_ascii_lowercase();
+                let hide = secret.iter().any(|word| lower.contains(word));
                 if hide {
                     format!("{name} = \"***\"")
                 } else {
@@ -360,6 +365,8 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
             });
             format!("{{ {} }}", starred.collect::<Vec<_>>().join(", "))
         }
+        // Not a table, but it may hold a secret all the same.
+        ("blob_options", _) => "***".into(),
         _ => value.to_string(),
     }
 }
