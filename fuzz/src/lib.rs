@@ -4,13 +4,17 @@
 #[path = "../../crates/server/src"]
 mod server {
     pub mod multipart;
+    pub mod odata;
+    pub mod auth {
+        pub mod jwt;
+    }
     pub mod library {
         pub mod name;
     }
 }
 
 // Where these modules expect each other.
-pub use server::{library, multipart};
+pub use server::{auth, library, multipart, odata};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};

@@ -126,7 +126,7 @@ impl Access {
         let Kind::App { client_id } = &caller.kind else {
             return Ok(caller);
         };
-        if !self.tenant.issues_as(&caller.issuer) {
+        if !caller.is_of(&self.tenant.id) {
             return Ok(caller);
         }
         let Some(permissions) = self.permissions(client_id, now).await? else {

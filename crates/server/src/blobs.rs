@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use jumpbag_wire::time::Timestamp;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path as Key};
@@ -48,6 +48,9 @@ pub struct Listed {
 const FOLDER_PART: usize = 256 * 1024;
 /// S3 takes no part below 5 MiB but the last.
 const BUCKET_PART: usize = 5 * 1024 * 1024;
+/// Pieces below this size are copied together: each that waits on its own costs more than it holds, and keeps the
+/// whole buffer alive that it was read into.
+const SMALL_PIECE: usize = 16 * 1024;
 
 impl BlobStore {
     pub fn memory() -> BlobStore {
@@ -124,6 +127,7 @@ impl BlobStore {
             blob,
             sink: None,
             waiting: Vec::new(),
+            small: BytesMut::new(),
             held: 0,
         }
     }
@@ -193,6 +197,8 @@ pub struct BlobWriter {
     /// Begun with the first full part: what fits into one is put in one request.
     sink: Option<Sink>,
     waiting: Vec<Bytes>,
+    /// Small pieces behind those that wait.
+    small: BytesMut,
     held: usize,
 }
 
@@ -208,7 +214,12 @@ impl BlobWriter {
     /// Takes the next bytes. At most one part is on its way while the next gathers.
     pub async fn write(&mut self, bytes: Bytes) -> Result<(), BlobError> {
         self.held += bytes.len();
-        self.waiting.push(bytes);
+        if bytes.len() < SMALL_PIECE {
+            self.small.extend_from_slice(&bytes);
+        } else {
+            self.gather();
+            self.waiting.push(bytes);
+        }
         if self.held >= self.store.part {
             self.flush().await
         } else {
@@ -216,9 +227,20 @@ impl BlobWriter {
         }
     }
 
-    async fn flush(&mut self) -> Result<(), BlobError> {
+    fn gather(&mut self) {
+        if !self.small.is_empty() {
+            self.waiting.push(self.small.split().freeze());
+        }
+    }
+
+    fn take_waiting(&mut self) -> Vec<Bytes> {
+        self.gather();
         self.held = 0;
-        let part = std::mem::take(&mut self.waiting);
+        std::mem::take(&mut self.waiting)
+    }
+
+    async fn flush(&mut self) -> Result<(), BlobError> {
+        let part = self.take_waiting();
         let sink = match &mut self.sink {
             Some(sink) => sink,
             none => none.insert(Sink::open(&self.store, &self.blob).await?),
@@ -236,7 +258,7 @@ impl BlobWriter {
 
     async fn complete(&mut self) -> Result<(), BlobError> {
         if self.sink.is_none() && self.store.folder.is_none() {
-            let payload: PutPayload = std::mem::take(&mut self.waiting).into_iter().collect();
+            let payload: PutPayload = self.take_waiting().into_iter().collect();
             return self
                 .store
                 .store

@@ -7,6 +7,7 @@ mod files;
 mod listing;
 mod meta;
 mod name;
+mod opening;
 pub mod ops;
 pub mod serve;
 pub mod tls;

@@ -147,6 +147,11 @@ impl Caller {
         })
     }
 
+    /// Whether it was this tenant, and no issuer elsewhere, that vouched for the caller.
+    pub fn is_of(&self, tenant: &str) -> bool {
+        self.realm == tenant
+    }
+
     /// The same for all tokens of one app or one user at one issuer, and different from all others.
     pub fn limit_key(&self) -> String {
         match &self.kind {

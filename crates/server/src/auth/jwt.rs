@@ -142,9 +142,10 @@ impl Claims {
         Some(value).filter(|value| !value.is_null())
     }
 
-    /// A claim that is a text with something in it.
+    /// A claim that is a text with something in it, and without U+0000, which PostgreSQL does not take.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.find(name)?.as_str().filter(|text| !text.trim().is_empty())
+        let text = self.find(name)?.as_str()?;
+        (!text.trim().is_empty() && !text.contains('\0')).then_some(text)
     }
 
     /// The first of `names` that is a text.
@@ -323,11 +324,13 @@ mod tests {
 
     #[test]
     fn claims_are_found_by_name_before_path() {
-        let claims = claims(r#"{"a.b":"name","a":{"b":"path","c":{"d":"deep"}},"blank":" ","aud":["x",1]}"#);
+        let claims = claims(
+            r#"{"a.b":"name","a":{"b":"path","c":{"d":"deep"}},"blank":" ","nul":"a\u0000","aud":["x",1]}"#,
+        );
         assert_eq!(claims.text("a.b"), Some("name"));
         assert_eq!(claims.text("a.c.d"), Some("deep"));
         assert_eq!(claims.text("a.c.d.e"), None);
-        assert_eq!(claims.first_text(&["none", "blank", "a.b"]), Some("name"));
+        assert_eq!(claims.first_text(&["none", "blank", "nul", "a.b"]), Some("name"));
         assert_eq!(claims.audiences(), Err(Flaw::Claims));
     }
 }

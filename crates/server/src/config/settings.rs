@@ -360,8 +360,9 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
         ("database_url" | "blob_url", toml::Value::String(text)) => format!("\"{}\"", without_password(text)),
         ("blob_options", toml::Value::Table(table)) => {
             let starred = table.iter().map(|(name, value)| {
-                let secret = ["key", "secret", "token", "password", "sas"];
-                let hide = secret.iter().any(|word| name.contains(word));
+                let secret = ["key", "secret", "token", "password", "sas", "credential"];
+                let lower = name.to_ascii_lowercase();
+                let hide = secret.iter().any(|word| lower.contains(word));
                 if hide {
                     format!("{name} = \"***\"")
                 } else {
@@ -370,6 +371,8 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
             });
             format!("{{ {} }}", starred.collect::<Vec<_>>().join(", "))
         }
+        // Not a table, but it may hold a secret all the same.
+        ("blob_options", _) => "***".into(),
         _ => value.to_string(),
     }
 }

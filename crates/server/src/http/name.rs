@@ -1,23 +1,38 @@
-//! The file name in a path: one segment, percent-decoded once.
+//! Names in a path: one segment, percent-decoded once.
+
+use std::convert::Infallible;
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
 use crate::error::Error;
 
+/// The name of a file.
 pub struct Name(pub String);
+
+/// The tenant, by id or name; empty where it is not UTF-8 and so nobody's.
+pub struct TenantName(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Name, Error> {
-        let raw = RawPathParams::from_request_parts(parts, state)
-            .await
-            .ok()
-            .and_then(|params| params.iter().next().map(|(_, value)| value.to_owned()))
-            .ok_or_else(|| {
-                Error::InvalidInput("the file name in the path is not UTF-8 when decoded".into())
-            })?;
-        Ok(Name(raw))
+        let name = first(parts, state).await.ok_or_else(|| {
+            Error::InvalidInput("the file name in the path is not UTF-8 when decoded".into())
+        })?;
+        Ok(Name(name))
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TenantName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TenantName, Infallible> {
+        Ok(TenantName(first(parts, state).await.unwrap_or_default()))
+    }
+}
+
+async fn first<S: Send + Sync>(parts: &mut Parts, state: &S) -> Option<String> {
+    let params = RawPathParams::from_request_parts(parts, state).await.ok()?;
+    params.iter().next().map(|(_, value)| value.to_owned())
 }

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::edge::{self, Peer};
+use super::opening::Opening;
 use crate::app::App;
 
 /// How long a client may take for its header fields, and for its part of a TLS handshake.
@@ -139,7 +140,7 @@ impl Connection {
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
         let connection = builder
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Opening::new(stream, HEADER_TIME)), service)
             .into_owned();
         if let Err(e) = watcher.watch(connection).await {
             tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");

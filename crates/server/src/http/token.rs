@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use http::header;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::edge::Context;
+use super::name::TenantName;
 use crate::app::App;
 use crate::auth::discovery;
 use crate::auth::refusal::TokenError;
@@ -53,7 +54,7 @@ struct TokenForm {
 pub async fn token_v2(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    Path(tenant): Path<String>,
+    TenantName(tenant): TenantName,
     request: Request,
 ) -> Result<Response, Error> {
     token(&app, &context, &tenant, Version::V2, request).await
@@ -73,7 +74,7 @@ pub async fn token_v2(
 pub async fn token_v1(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    Path(tenant): Path<String>,
+    TenantName(tenant): TenantName,
     request: Request,
 ) -> Result<Response, Error> {
     token(&app, &context, &tenant, Version::V1, request).await
@@ -135,7 +136,7 @@ async fn token(
 pub async fn configuration_v2(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    Path(tenant): Path<String>,
+    TenantName(tenant): TenantName,
 ) -> Response {
     of_tenant(&app, &context, &tenant, || {
         discovery::v2(&context.base, app.access.tenant())
@@ -151,7 +152,7 @@ pub async fn configuration_v2(
 pub async fn configuration_v1(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    Path(tenant): Path<String>,
+    TenantName(tenant): TenantName,
 ) -> Response {
     of_tenant(&app, &context, &tenant, || {
         discovery::v1(&context.base, app.access.tenant())
@@ -167,7 +168,7 @@ pub async fn configuration_v1(
 pub async fn keys_v2(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    Path(tenant): Path<String>,
+    TenantName(tenant): TenantName,
 ) -> Result<Response, Error> {
     let keys = app.access.jwks(Timestamp::now()).await?;
     Ok(of_tenant(&app, &context, &tenant, || keys))
@@ -182,7 +183,7 @@ pub async fn keys_v2(
 pub async fn keys_v1(
     app: State<Arc<App>>,
     context: Extension<Arc<Context>>,
-    tenant: Path<String>,
+    tenant: TenantName,
 ) -> Result<Response, Error> {
     keys_v2(app, context, tenant).await
 }
