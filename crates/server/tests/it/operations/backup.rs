@@ -150,7 +150,7 @@ async fn check_reports_ownerless_blobs_and_repair_removes_them_alone() {
     );
 
     let stray = blobs.join("0192aaaaaaaa7000800000000000dead");
-    let unfinished = blobs.join("0192aaaaaaaa7000800000000000beef#1");
+    let unfinished = blobs.join("0192aaaaaaaa7000800000000000beef");
     for path in [&stray, &unfinished] {
         std::fs::write(path, "left behind").expect("write a stray file");
         let hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
