@@ -70,7 +70,10 @@ where
     F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send,
 {
     fn run(&mut self, tx: &mut Tx) -> bool {
-        self.result = self.work.take().map(|work| at_once(work(tx)));
+        self.result = self.work.take().map(|work| {
+            let result = at_once(work(tx));
+            tx.settle(result)
+        });
         matches!(self.result, Some(Ok(_)))
     }
 
@@ -97,22 +100,14 @@ impl Sqlite {
             .map_err(error)?;
         let idle = (0..READERS)
             .map(|_| {
-                connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|c| Tx {
-                    link: Link::Sqlite(c),
-                })
+                connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+                    .map(|connection| Tx::new(Link::Sqlite(connection)))
             })
             .collect::<Result<_, _>>()?;
         let (jobs, queue) = mpsc::sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || {
-                serve(
-                    Tx {
-                        link: Link::Sqlite(writer),
-                    },
-                    &queue,
-                )
-            })
+            .spawn(move || serve(Tx::new(Link::Sqlite(writer)), &queue))
             .map_err(|source| CatalogError::Failed(source.into()))?;
         let readers = Arc::new(Readers {
             idle: Mutex::new(idle),
@@ -128,9 +123,8 @@ impl Sqlite {
 
     /// A connection for reading that is nobody else's.
     pub(super) fn connection(&self) -> Result<Tx, CatalogError> {
-        connect(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY).map(|connection| Tx {
-            link: Link::Sqlite(connection),
-        })
+        connect(&self.file, OpenFlags::SQLITE_OPEN_READ_ONLY)
+            .map(|connection| Tx::new(Link::Sqlite(connection)))
     }
 
     pub(super) async fn write<T, E, F>(&self, work: F) -> Result<T, E>
@@ -197,6 +191,10 @@ impl Sqlite {
                     return Err(E::from(CatalogError::Failed("no idle reader".into())));
                 };
                 let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
+                if in_transaction(&tx) {
+                    // A snapshot's work panicked.
+                    let _ = batch(&mut tx, "rollback");
+                }
                 shared.idle.lock().unwrap_or_else(|e| e.into_inner()).push(tx);
                 result.unwrap_or_else(|_| Err(E::from(CatalogError::Failed("read panicked".into()))))
             })
@@ -244,6 +242,7 @@ fn run_group(
     while let Some(job) = group.get_mut(next) {
         batch(tx, "savepoint job")?;
         let keep = catch_unwind(AssertUnwindSafe(|| job.run(tx))).unwrap_or(false);
+        tx.failed = false;
         if !in_transaction(tx) {
             // A full disk makes SQLite end the transaction by itself.
             return Err(CatalogError::Full("the database ended the transaction".into()));
