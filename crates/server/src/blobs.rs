@@ -89,6 +89,7 @@ impl BlobStore {
     pub fn bucket(url: &str, options: &HashMap<String, String>) -> Result<BlobStore, BlobError> {
         let url = url::Url::parse(url)
             .map_err(|e| BlobError::Setup(format!("`blob_url` = `{url}` is not an address: {e}")))?;
+        check_options(&url, options)?;
         let from_environment = std::env::vars()
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
             .filter(|(name, _)| {
@@ -135,6 +136,8 @@ impl BlobStore {
     /// Copies a blob into another store, under the same key.
     pub async fn copy_to(&self, blob: &str, to: &BlobStore) -> Result<(), BlobError> {
         let mut bytes = self.open(blob).await?;
+        // What a copy that was cut off has left there.
+        to.delete(blob).await?;
         let mut writer = to.writer(blob.to_owned());
         while let Some(piece) = bytes.try_next().await? {
             writer.write(piece).await?;
@@ -161,17 +164,20 @@ impl BlobStore {
         }
     }
 
-    /// Every blob, in no order.
+    /// Every blob, in no order. Whatever else lies in the same place is none of ours and not listed.
     pub fn list(&self) -> BoxStream<'static, Result<Listed, BlobError>> {
-        let prefix = (!self.prefix.as_ref().is_empty()).then_some(&self.prefix);
+        let prefix = self.prefix.clone();
         self.store
-            .list(prefix)
-            .map_ok(|meta| Listed {
-                key: meta.location.filename().unwrap_or_default().to_owned(),
-                size: meta.size,
-                modified: Timestamp::from_micros(meta.last_modified.timestamp_micros()),
-            })
+            .list((!prefix.as_ref().is_empty()).then_some(&self.prefix))
             .map_err(failed)
+            .try_filter_map(move |meta| {
+                let key = own_key(&prefix, &meta.location).map(|key| Listed {
+                    key,
+                    size: meta.size,
+                    modified: Timestamp::from_micros(meta.last_modified.timestamp_micros()),
+                });
+                std::future::ready(Ok(key))
+            })
             .boxed()
     }
 
@@ -367,6 +373,44 @@ fn local(source: folder::At) -> BlobError {
         store: "folder",
         source: source.into(),
     })
+}
+
+/// A misspelt option must not send bytes elsewhere, and an address must not lead to a store that does not sync.
+fn check_options(url: &url::Url, options: &HashMap<String, String>) -> Result<(), BlobError> {
+    use object_store::{
+        ObjectStoreScheme, aws::AmazonS3ConfigKey, azure::AzureConfigKey, gcp::GoogleConfigKey,
+    };
+    let knows: fn(&str) -> bool = match ObjectStoreScheme::parse(url).map(|(scheme, _)| scheme) {
+        Ok(ObjectStoreScheme::AmazonS3) => |name| name.parse::<AmazonS3ConfigKey>().is_ok(),
+        Ok(ObjectStoreScheme::MicrosoftAzure) => |name| name.parse::<AzureConfigKey>().is_ok(),
+        Ok(ObjectStoreScheme::GoogleCloudStorage) => |name| name.parse::<GoogleConfigKey>().is_ok(),
+        _ => {
+            return Err(BlobError::Setup(format!(
+                "`blob_url` = `{url}` is no bucket: expected `s3://bucket/prefix`, `az://container/prefix` or \
+                 `gs://bucket/prefix`"
+            )));
+        }
+    };
+    match options.keys().find(|name| !knows(&name.to_ascii_lowercase())) {
+        None => Ok(()),
+        Some(name) => Err(BlobError::Setup(format!(
+            "`blob_options` has `{name}`, which is no option of `{}://`: see the configuration keys of the \
+             `object_store` crate",
+            url.scheme()
+        ))),
+    }
+}
+
+/// The key of a blob that lies directly below `prefix`.
+fn own_key(prefix: &Key, location: &Key) -> Option<String> {
+    let mut parts = location.prefix_match(prefix)?;
+    let name = parts.next()?;
+    (parts.next().is_none() && is_key(name.as_ref())).then(|| name.as_ref().to_owned())
+}
+
+/// Whether this is a name that `create` makes.
+fn is_key(name: &str) -> bool {
+    name.len() == 32 && uuid::Uuid::try_parse(name).is_ok_and(|id| id.get_version_num() == 7)
 }
 
 fn failed(error: object_store::Error) -> BlobError {

@@ -56,6 +56,8 @@ enum Backend {
 /// One open transaction, or one connection for reading.
 pub struct Tx {
     link: Link,
+    /// A statement failed: what came before it can only be taken back.
+    failed: bool,
 }
 
 enum Link {
@@ -131,9 +133,7 @@ impl Catalog {
     async fn freeze(&self) -> Result<Frozen, CatalogError> {
         let mut tx = match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.connection()?,
-            Backend::Postgres(postgres) => Tx {
-                link: Link::Postgres(postgres.connection().await?),
-            },
+            Backend::Postgres(postgres) => Tx::new(Link::Postgres(postgres.connection().await?)),
         };
         let begin = if self.is_shared() {
             postgres::SNAPSHOT
@@ -192,6 +192,7 @@ impl Drop for Frozen {
         // A connection in an open transaction does not go back to the pool.
         if let Some(Tx {
             link: Link::Postgres(client),
+            ..
         }) = self.tx.take()
         {
             drop(deadpool_postgres::Object::take(client));
@@ -200,12 +201,30 @@ impl Drop for Frozen {
 }
 
 impl Tx {
+    fn new(link: Link) -> Tx {
+        Tx { link, failed: false }
+    }
+
+    /// What the work on a transaction comes to: work that goes on after a failed statement is not committed.
+    /// PostgreSQL would take the commit for a rollback without a word.
+    fn settle<T, E: From<CatalogError>>(&mut self, result: Result<T, E>) -> Result<T, E> {
+        match std::mem::take(&mut self.failed) {
+            true => result.and_then(|_| {
+                let why = "a statement failed and the work went on: it is taken back";
+                Err(E::from(CatalogError::Failed(why.into())))
+            }),
+            false => result,
+        }
+    }
+
     /// All rows of a statement. Parameters are `$1`, `$2`, … in both databases.
     pub async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, CatalogError> {
-        match &mut self.link {
+        let rows = match &mut self.link {
             Link::Sqlite(connection) => sqlite::query(connection, sql, params),
             Link::Postgres(client) => postgres::query(client, sql, params).await,
-        }
+        };
+        self.failed |= rows.is_err();
+        rows
     }
 
     /// The first row of a statement, if there is one.
@@ -222,10 +241,12 @@ impl Tx {
 
     /// Runs a statement; how many rows it changed.
     pub async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, CatalogError> {
-        match &mut self.link {
+        let changed = match &mut self.link {
             Link::Sqlite(connection) => sqlite::execute(connection, sql, params),
             Link::Postgres(client) => postgres::execute(client, sql, params).await,
-        }
+        };
+        self.failed |= changed.is_err();
+        changed
     }
 
     /// Waits until no other transaction holds the lock of this name; it ends with the transaction. SQLite has one

@@ -2,9 +2,11 @@
 //! went away still ends in commit or rollback.
 
 use std::error::Error as _;
+use std::panic::AssertUnwindSafe;
 
 use bytes::BytesMut;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Timeouts};
+use futures_util::FutureExt as _;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{IsNull, ToSql, Type};
 
@@ -13,6 +15,9 @@ use super::{CatalogError, Link, Tx, TxFuture};
 
 /// How long a call waits for a free connection, and for a new one to be made.
 const WAIT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Prepared statements that one connection keeps.
+const STATEMENTS: usize = 256;
 
 pub(super) struct Postgres {
     pool: Pool,
@@ -80,10 +85,9 @@ impl Postgres {
                 })
                 .await
                 .map_err(error)?;
-            let mut tx = Tx {
-                link: Link::Postgres(connection),
-            };
-            let result = work(&mut tx).await;
+            let mut tx = Tx::new(Link::Postgres(connection));
+            let result = caught(work(&mut tx)).await;
+            let result = tx.settle(result);
             let Link::Postgres(connection) = tx.link else {
                 return Err(E::from(CatalogError::Failed("connection was exchanged".into())));
             };
@@ -105,11 +109,17 @@ impl Postgres {
         E: From<CatalogError> + Send + 'static,
         F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
     {
-        let mut tx = Tx {
-            link: Link::Postgres(self.connection().await?),
-        };
-        work(&mut tx).await
+        let mut tx = Tx::new(Link::Postgres(self.connection().await?));
+        caught(work(&mut tx)).await
     }
+}
+
+/// A panic in somebody's work must not put a connection back into the pool in the middle of a transaction.
+async fn caught<T, E: From<CatalogError>>(work: TxFuture<'_, T, E>) -> Result<T, E> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| Err(E::from(CatalogError::Failed("transaction panicked".into()))))
 }
 
 /// Used when the address asks for it (`sslmode=require`); certificates are checked against the system's roots.
@@ -164,8 +174,16 @@ fn references(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     params.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
 }
 
+/// Statements are kept for the next time, but not more than the callers' filters may make of them.
+async fn prepare(client: &Object, sql: &str) -> Result<tokio_postgres::Statement, CatalogError> {
+    if client.statement_cache.size() >= STATEMENTS {
+        client.statement_cache.clear();
+    }
+    client.prepare_cached(sql).await.map_err(error)
+}
+
 pub(super) async fn query(client: &Object, sql: &str, params: &[Value]) -> Result<Vec<Row>, CatalogError> {
-    let statement = client.prepare_cached(sql).await.map_err(error)?;
+    let statement = prepare(client, sql).await?;
     let rows = client
         .query(&statement, &references(params))
         .await
@@ -174,7 +192,7 @@ pub(super) async fn query(client: &Object, sql: &str, params: &[Value]) -> Resul
 }
 
 pub(super) async fn execute(client: &Object, sql: &str, params: &[Value]) -> Result<u64, CatalogError> {
-    let statement = client.prepare_cached(sql).await.map_err(error)?;
+    let statement = prepare(client, sql).await?;
     client
         .execute(&statement, &references(params))
         .await

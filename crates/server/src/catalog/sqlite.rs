@@ -72,7 +72,10 @@ where
     F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send,
 {
     fn run(&mut self, tx: &mut Tx) -> bool {
-        self.result = self.work.take().map(|work| at_once(work(tx)));
+        self.result = self.work.take().map(|work| {
+            let result = at_once(work(tx));
+            tx.settle(result)
+        });
         matches!(self.result, Some(Ok(_)))
     }
 
@@ -101,14 +104,7 @@ impl Sqlite {
         let (jobs, queue) = mpsc::sync_channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || {
-                serve(
-                    Tx {
-                        link: Link::Sqlite(writer),
-                    },
-                    &queue,
-                )
-            })
+            .spawn(move || serve(Tx::new(Link::Sqlite(writer)), &queue))
             .map_err(|source| CatalogError::Failed(source.into()))?;
         let readers = Arc::new(Readers {
             idle: Mutex::new(idle),
@@ -158,7 +154,8 @@ impl Sqlite {
     {
         let mut tx = self.brief.lock().unwrap_or_else(|e| e.into_inner());
         match &mut *tx {
-            Some(tx) => at_once(work(tx)),
+            Some(tx) => catch_unwind(AssertUnwindSafe(|| at_once(work(tx))))
+                .unwrap_or_else(|_| Err(CatalogError::Failed("read panicked".into()).into())),
             None => Err(CatalogError::Failed("the database is closing".into()).into()),
         }
     }
@@ -197,6 +194,10 @@ impl Sqlite {
                     return Err(E::from(CatalogError::Failed("no idle reader".into())));
                 };
                 let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)));
+                if in_transaction(&tx) {
+                    // A snapshot's work panicked.
+                    let _ = batch(&mut tx, "rollback");
+                }
                 shared.idle.lock().unwrap_or_else(|e| e.into_inner()).push(tx);
                 result.unwrap_or_else(|_| Err(E::from(CatalogError::Failed("read panicked".into()))))
             })
@@ -244,6 +245,7 @@ fn run_group(
     while let Some(job) = group.get_mut(next) {
         run(tx, "savepoint job")?;
         let keep = catch_unwind(AssertUnwindSafe(|| job.run(tx))).unwrap_or(false);
+        tx.failed = false;
         if !in_transaction(tx) {
             // A full disk makes SQLite end the transaction by itself.
             return Err(CatalogError::Full("the database ended the transaction".into()));
@@ -317,9 +319,10 @@ fn create_private(file: &Path) -> Result<(), CatalogError> {
 }
 
 fn reader(file: &Path) -> Result<Tx, CatalogError> {
-    Ok(Tx {
-        link: Link::Sqlite(connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?),
-    })
+    Ok(Tx::new(Link::Sqlite(connect(
+        file,
+        OpenFlags::SQLITE_OPEN_READ_ONLY,
+    )?)))
 }
 
 fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
@@ -329,6 +332,10 @@ fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
         .execute_batch("pragma busy_timeout = 5000; pragma foreign_keys = on; pragma trusted_schema = off")
         .map_err(error)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // What PostgreSQL calls the order of code points, for text that is made in a statement.
+    connection
+        .create_collation("C", |one, other| one.cmp(other))
+        .map_err(error)?;
     connection
         .create_scalar_function(
             "strpos",

@@ -56,6 +56,13 @@ pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> 
         )));
     }
     let source = Catalog::open_sqlite(&database).await?;
+    // The tenant's row is copied last.
+    if source.ping().await.is_err() {
+        return Err(Failure::Said(format!(
+            "`{}` holds a backup that was cut off: take one that ended with `backup in …`",
+            folder.display()
+        )));
+    }
     let blobs = BlobStore::folder(&folder.join(BLOBS))?;
     let target = Stores::open(settings).await?;
     crate::catalog::copy::require_empty(&target.catalog).await?;

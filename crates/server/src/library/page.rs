@@ -32,7 +32,7 @@ pub static SET: EntitySet = EntitySet {
         property("createdBy", "f.created_by", Kind::Text),
         property("hasParameters", "v.has_parameters", Kind::Bool),
         property("parametersDescription", "v.parameters_description", Kind::Text),
-        property("id", "cast(f.id as text)", Kind::Text),
+        property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
         property("size", "c.size", Kind::Int),
     ],
     max_top: PAGE,

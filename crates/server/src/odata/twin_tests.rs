@@ -1,12 +1,13 @@
-//! Random filters and orders over random rows: the databases and the in-memory twin must agree.
+//! Random filters and orders over random rows: SQLite and the in-memory twin must agree. PostgreSQL is asked where
+//! there is one: in the integration tests.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::Config;
 
 use super::random::{Cells, ROWS, any_order, any_rows, condition, parse_filter, print, untyped, value_of};
 use super::*;
 
-const CREATE: &str = "create temporary table rows (id bigint primary key, name text COLLATE, note text COLLATE, \
+const CREATE: &str = "create temporary table rows (id bigint primary key, name text, note text, \
                       size bigint, rank bigint, open boolean, made bigint, seen bigint)";
 const INSERT: &str = "insert into rows values ($1, $2, $3, $4, $5, $6, $7, $8)";
 
@@ -54,9 +55,7 @@ fn sqlite() -> rusqlite::Connection {
             Ok(i64::try_from(place).ok())
         })
         .expect("a function");
-    database
-        .execute(&CREATE.replace("COLLATE", ""), [])
-        .expect("a table");
+    database.execute(CREATE, []).expect("a table");
     database
 }
 
@@ -141,98 +140,4 @@ fn largest_filters_run() {
             Ok(expected(&rows, &filter, &[]))
         );
     }
-}
-
-// PostgreSQL, where there is one.
-
-async fn postgres_answer(
-    client: &mut tokio_postgres::Client,
-    rows: &[Cells],
-    filter: &Filter,
-    order: &[Order],
-) -> Result<Vec<i64>, tokio_postgres::Error> {
-    use tokio_postgres::types::ToSql;
-    fn value(literal: &Literal) -> Box<dyn ToSql + Sync + Send> {
-        match literal {
-            Literal::Null => unreachable!("null is no parameter"),
-            Literal::Text(text) => Box::new(text.clone()),
-            Literal::Bool(value) => Box::new(*value),
-            Literal::Int(value) => Box::new(*value),
-            Literal::Time(time) => Box::new(time.micros()),
-        }
-    }
-    let transaction = client.transaction().await?;
-    for (row, id) in rows.iter().zip(0i64..) {
-        let (mut columns, mut values) = (vec!["id"], vec![value(&Literal::Int(id))]);
-        for (property, cell) in ROWS
-            .properties
-            .iter()
-            .zip(row)
-            .filter(|(_, cell)| **cell != Literal::Null)
-        {
-            columns.push(property.column);
-            values.push(value(cell));
-        }
-        let places: Vec<_> = (1..=values.len()).map(|place| format!("${place}")).collect();
-        let insert = format!(
-            "insert into rows ({}) values ({})",
-            columns.join(", "),
-            places.join(", ")
-        );
-        let values: Vec<_> = values
-            .iter()
-            .map(|value| &**value as &(dyn ToSql + Sync))
-            .collect();
-        transaction.execute(&insert, &values).await?;
-    }
-    let mut params = Vec::new();
-    let sql = select(filter, order, &mut params);
-    let params: Vec<_> = params.iter().map(value).collect();
-    let params: Vec<_> = params
-        .iter()
-        .map(|value| &**value as &(dyn ToSql + Sync))
-        .collect();
-    let found = transaction.query(&sql, &params).await?;
-    transaction.rollback().await?;
-    Ok(found.iter().map(|row| row.get(0)).collect())
-}
-
-#[test]
-#[ignore = "needs a PostgreSQL, named by JUMPBAG_TEST_POSTGRES"]
-fn postgres_agrees_with_memory() {
-    let address = std::env::var("JUMPBAG_TEST_POSTGRES").expect("JUMPBAG_TEST_POSTGRES is set");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let connect = tokio_postgres::connect(&address, tokio_postgres::NoTls);
-    let (client, connection) = runtime.block_on(connect).expect("a connection");
-    runtime.spawn(connection);
-    let client = std::cell::RefCell::new(client);
-    let create = CREATE.replace("COLLATE", "collate \"C\"");
-    runtime
-        .block_on(client.borrow().batch_execute(&create))
-        .expect("a table");
-
-    let cases = (
-        prop_oneof![3 => condition(), 1 => untyped()],
-        any_rows(),
-        any_order(),
-    );
-    let mut runner = TestRunner::new(Config {
-        cases: 3_000,
-        source_file: Some(file!()),
-        ..Config::default()
-    });
-    let outcome = runner.run(&cases, |(text, rows, order)| {
-        let Ok(filter) = parse_filter(&text) else {
-            return Ok(());
-        };
-        let mut client = client.borrow_mut();
-        let answer = runtime.block_on(postgres_answer(&mut client, &rows, &filter, &order));
-        let answer = answer.map_err(|error| TestCaseError::fail(format!("{text}: {error:?}")))?;
-        prop_assert_eq!(answer, expected(&rows, &filter, &order), "{}", text);
-        Ok(())
-    });
-    outcome.expect("PostgreSQL agrees with memory");
 }

@@ -1,0 +1,193 @@
+//! A copy has every row of every table, whichever database either side is.
+
+use std::collections::BTreeMap;
+
+use jumpbag_server::catalog::audit::{self, Actor, Change};
+use jumpbag_server::catalog::copy;
+use jumpbag_server::catalog::keys::{self, KeyRow};
+use jumpbag_server::catalog::{Catalog, CatalogError, calls, clients, files};
+use jumpbag_server::limit::{Family, Quota};
+use serde_json::json;
+
+use super::{Bench, Cell, Home, at, blob, cells, inline, put, put_described, remove};
+
+on_both!(a_used_catalog_takes_no_copy, numbers_of_changes_begin_anew);
+
+/// A catalog with something in every table, in more than one batch.
+async fn fill(catalog: &Catalog) {
+    commit!(catalog, tx => {
+        clients::tenant(tx, at(0)).await?;
+        for number in 0..450 {
+            let (name, text) = (format!("{number}.ps1"), format!("content {}", number % 300));
+            let content = if number % 2 == 0 { inline(&text) } else { blob(&format!("blob {number}"), &text) };
+            let described = (number % 3 == 0).then_some("Ünïcode 𝄞");
+            put_described(tx, &name, &content, described, at(number)).await?;
+            if number % 5 == 0 {
+                put(tx, &name.to_uppercase(), &inline("override"), at(number)).await?;
+            }
+            if number % 7 == 0 {
+                remove(tx, &name, at(number + 1)).await?;
+            }
+            let change = Change {
+                number: audit::next_change(tx).await?,
+                action: "library.upload",
+                target: &name,
+                before: None,
+                after: Some(json!({ "number": number })),
+            };
+            audit::append(tx, at(number), &Actor::operator("test"), change).await?;
+        }
+        files::discard(tx, "garbage", at(1)).await?;
+        for (id, expires) in [("a", None), ("b", Some(at(9)))] {
+            clients::insert(tx, id, "name", expires, at(1)).await?;
+            clients::grant(tx, id, "Library.Manage").await?;
+            clients::insert_secret(tx, id, "11", expires, at(2)).await?;
+            clients::insert_certificate(tx, id, "22", "PEM", at(3)).await?;
+        }
+        clients::remove(tx, "b", at(4)).await?;
+        for (kid, created) in [("x", 1), ("y", 2)] {
+            let key = KeyRow { kid: kid.into(), private_key: "PEM".into(), created_at: at(created), retired_at: None };
+            keys::insert(tx, &key).await?;
+        }
+        let quota = [Quota { name: "minute", calls: 10, seconds: 60 }];
+        calls::admit(tx, "a", Family::Library, &quota, 1000).await?;
+        Ok::<_, CatalogError>(())
+    })
+    .expect("rows in every table");
+}
+
+type Tables = BTreeMap<String, Vec<Vec<Cell>>>;
+
+/// Every row of every table that a copy has to have.
+async fn dump(catalog: &Catalog) -> Tables {
+    let names = if catalog.is_shared() {
+        "select cast(table_name as text) from information_schema.tables where table_schema = 'public'"
+    } else {
+        "select name from sqlite_master where type = 'table'"
+    };
+    let mut tables = Tables::new();
+    for name in cells(catalog, names).await {
+        let [Cell(jumpbag_server::catalog::value::Value::Text(name))] = name.as_slice() else {
+            panic!("{name:?} is no name")
+        };
+        // The program's own, and calls that count for a minute.
+        if ["schema_migrations", "calls"].contains(&name.as_str()) {
+            continue;
+        }
+        let mut rows = cells(catalog, &format!("select * from {name}")).await;
+        rows.sort_by_key(|row| format!("{row:?}"));
+        tables.insert(name.clone(), rows);
+    }
+    tables
+}
+
+async fn empty(home: &Home) -> Catalog {
+    home.open().await.expect("an empty database")
+}
+
+#[tokio::test]
+async fn from_sqlite_to_postgres_and_back_nothing_is_lost() {
+    let homes = [
+        Home::sqlite(),
+        Home::postgres().await,
+        Home::postgres().await,
+        Home::sqlite(),
+        Home::sqlite(),
+    ];
+    let mut catalogs = Vec::new();
+    for home in &homes {
+        catalogs.push(empty(home).await);
+    }
+    fill(&catalogs[0]).await;
+    let original = dump(&catalogs[0]).await;
+    assert_eq!(original.len(), 11, "{:?}", original.keys());
+    for (table, rows) in &original {
+        assert!(!rows.is_empty(), "`{table}` is empty");
+    }
+    let rows: usize = original.values().map(Vec::len).sum();
+    for pair in catalogs.windows(2) {
+        copy::require_empty(&pair[1]).await.expect("nothing is there yet");
+        let copied = copy::copy(&pair[0], &pair[1]).await.expect("a copy");
+        assert_eq!(copied, rows as u64);
+        let there = dump(&pair[1]).await;
+        for (table, rows) in &original {
+            assert!(there[table] == *rows, "`{table}` differs");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_copy_shows_one_moment_on_sqlite() {
+    a_copy_shows_one_moment(&Bench::sqlite().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_copy_shows_one_moment_on_postgres() {
+    a_copy_shows_one_moment(&Bench::postgres().await).await;
+}
+
+async fn a_copy_shows_one_moment(bench: &Bench) {
+    let catalog = bench.catalog.clone();
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let writer = tokio::spawn(async move {
+        let mut number = 0;
+        while stopped.try_recv().is_err() {
+            number += 1;
+            commit!(catalog, tx => put(tx, &format!("{number}.ps1"), &inline(&format!("{number}")), at(1)).await)
+                .expect("an upload meanwhile");
+        }
+        number
+    });
+    let mut last = 0;
+    for _ in 0..5 {
+        let home = Home::sqlite();
+        let target = empty(&home).await;
+        copy::copy(&bench.catalog, &target).await.expect("a copy");
+        let (change, versions) = look!(target, tx => {
+            let mut row = tx.one("select count(*) from versions", &[]).await?;
+            Ok::<_, CatalogError>((audit::last_change(tx).await?, row.take::<i64>()?))
+        })
+        .expect("an answer");
+        assert_eq!(change, versions, "rows of another moment than the tenant's");
+        assert!(change >= last);
+        last = change;
+        let found = look!(target, tx => files::contradictions(tx).await).expect("an answer");
+        assert_eq!(found, Vec::<String>::new());
+    }
+    stop.send(()).expect("the writer runs");
+    assert!(writer.await.expect("no panic") >= last);
+}
+
+async fn a_used_catalog_takes_no_copy(bench: &Bench) {
+    let home = Home::sqlite();
+    let source = empty(&home).await;
+    fill(&source).await;
+    let before = dump(&bench.catalog).await;
+    for outcome in [
+        copy::copy(&source, &bench.catalog).await.map(|_| ()),
+        copy::require_empty(&bench.catalog).await,
+    ] {
+        match outcome {
+            Err(CatalogError::Migration(why)) => assert!(why.contains("not empty"), "{why}"),
+            other => panic!("expected `Migration`, got {other:?}"),
+        }
+    }
+    assert!(dump(&bench.catalog).await == before);
+}
+
+async fn numbers_of_changes_begin_anew(bench: &Bench) {
+    let put = |name: &'static str| {
+        let catalog = bench.catalog.clone();
+        async move {
+            commit!(catalog, tx => put(tx, name, &inline("a"), at(1)).await)
+                .expect("an upload")
+                .change
+        }
+    };
+    assert_eq!(put("a.ps1").await, 1);
+    copy::begin_anew(&bench.catalog).await.expect("a gap");
+    assert!(
+        put("b.ps1").await > 100_000,
+        "numbers that others may have seen come again"
+    );
+}

@@ -1,0 +1,236 @@
+//! Random queries over the library as OData text, and the twin in memory that says what they find.
+
+use jumpbag_server::library::SET;
+use jumpbag_server::odata::{EntitySet, Kind, Literal, Property, Query, compare};
+use jumpbag_wire::library::LibraryFile;
+use jumpbag_wire::time::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use proptest::prelude::*;
+
+const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
+    Property { name, column, kind }
+}
+
+/// The library's properties, and one of each type that may be null where the library has none.
+pub static ROWS: EntitySet = EntitySet {
+    name: "Rows",
+    properties: &[
+        property("fileName", "v.name", Kind::Text),
+        property("sha256", "c.sha256", Kind::Text),
+        property("description", "v.description", Kind::Text),
+        property("creationTime", "f.created_at", Kind::Time),
+        property("lastUpdatedTime", "v.created_at", Kind::Time),
+        property("createdBy", "f.created_by", Kind::Text),
+        property("hasParameters", "v.has_parameters", Kind::Bool),
+        property("parametersDescription", "v.parameters_description", Kind::Text),
+        property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
+        property("size", "c.size", Kind::Int),
+        property(
+            "rank",
+            "(case when v.description is not null then c.size end)",
+            Kind::Int,
+        ),
+        property(
+            "open",
+            "(case when v.description is not null then v.has_parameters end)",
+            Kind::Bool,
+        ),
+        property(
+            "seen",
+            "(case when v.description is not null then v.created_at end)",
+            Kind::Time,
+        ),
+    ],
+    max_top: 10_000,
+};
+
+#[test]
+fn rows_have_what_the_library_has() {
+    assert_eq!(ROWS.properties[..SET.properties.len()], *SET.properties);
+}
+
+/// What a row has for a property.
+pub fn value_of(file: &LibraryFile, property: &Property) -> Literal {
+    let text = |text: &Option<String>| text.clone().map_or(Literal::Null, Literal::Text);
+    let described = |literal| {
+        if file.description.is_some() {
+            literal
+        } else {
+            Literal::Null
+        }
+    };
+    let size = || Literal::Int(file.size as i64);
+    match property.name {
+        "fileName" => Literal::Text(file.file_name.clone()),
+        "sha256" => Literal::Text(file.sha256.clone()),
+        "description" => text(&file.description),
+        "creationTime" => Literal::Time(file.creation_time),
+        "lastUpdatedTime" => Literal::Time(file.last_updated_time),
+        "createdBy" => Literal::Text(file.created_by.clone()),
+        "hasParameters" => Literal::Bool(file.has_parameters),
+        "parametersDescription" => text(&file.parameters_description),
+        "id" => Literal::Text(file.id.clone()),
+        "size" => size(),
+        "rank" => described(size()),
+        "open" => described(Literal::Bool(file.has_parameters)),
+        "seen" => described(Literal::Time(file.last_updated_time)),
+        other => panic!("`{other}` is no property"),
+    }
+}
+
+/// All that a query matches, in its order: before `$skip` and `$top`.
+pub fn matching(files: &[LibraryFile], query: &Query) -> Vec<LibraryFile> {
+    let mut found: Vec<LibraryFile> = files
+        .iter()
+        .filter(|file| {
+            query
+                .filter
+                .as_ref()
+                .is_none_or(|filter| filter.matches(&|property| value_of(file, property)))
+        })
+        .cloned()
+        .collect();
+    found.sort_by_key(|file| file.file_name.to_lowercase());
+    found.sort_by(|a, b| compare(&query.order_by, &|p| value_of(a, p), &|p| value_of(b, p)));
+    found
+}
+
+/// A query from its options, as a client would send it.
+pub fn parse(options: &[(&str, &str)]) -> Result<Query, jumpbag_server::odata::ODataError> {
+    let pairs = options
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+    Query::parse(Some(&pairs.collect::<Vec<_>>().join("&")), &ROWS)
+}
+
+pub fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        3 => "[aAéÉ]{0,2}",
+        2 => "[aAÉ%_'\\\\.𝄞\u{ffff}]{0,3}",
+        1 => Just("2026-01-02Z".to_owned()),
+    ]
+}
+
+pub fn any_time() -> impl Strategy<Value = Timestamp> {
+    (0i64..4, 0i64..2).prop_map(|(days, micros)| {
+        Timestamp::from_micros(1_767_225_600_000_000 + days * 86_400_000_000 + micros)
+    })
+}
+
+fn any_int() -> impl Strategy<Value = i64> {
+    prop_oneof![-3i64..4, 0i64..200_000, Just(i64::MIN), Just(i64::MAX)]
+}
+
+fn literal(kind: Kind) -> BoxedStrategy<String> {
+    let values = match kind {
+        Kind::Text => any_text()
+            .prop_map(|text| format!("'{}'", text.replace('\'', "''")))
+            .boxed(),
+        Kind::Int => any_int().prop_map(|number| number.to_string()).boxed(),
+        Kind::Bool => any::<bool>().prop_map(|value| value.to_string()).boxed(),
+        Kind::Time => (any_time(), any::<bool>())
+            .prop_map(|(time, quoted)| {
+                if quoted {
+                    format!("'{time}'")
+                } else {
+                    time.to_string()
+                }
+            })
+            .boxed(),
+    };
+    prop_oneof![9 => values, 1 => Just("null".to_owned())].boxed()
+}
+
+fn any_property(kind: Kind) -> BoxedStrategy<String> {
+    let of_kind = ROWS.properties.iter().filter(|property| property.kind == kind);
+    let names: Vec<_> = of_kind.map(|property| property.name.to_owned()).collect();
+    proptest::sample::select(names).boxed()
+}
+
+fn operand(kind: Kind) -> BoxedStrategy<String> {
+    let plain = prop_oneof![2 => any_property(kind), 1 => literal(kind)];
+    let text = || prop_oneof![2 => any_property(Kind::Text), 1 => literal(Kind::Text)];
+    match kind {
+        Kind::Text => prop_oneof![
+            2 => plain,
+            1 => text().prop_map(|text| format!("tolower({text})")),
+            1 => text().prop_map(|text| format!("toupper({text})")),
+        ]
+        .boxed(),
+        Kind::Int => prop_oneof![
+            2 => plain,
+            1 => text().prop_map(|text| format!("length({text})")),
+            1 => (text(), text()).prop_map(|(text, part)| format!("indexof({text},{part})")),
+        ]
+        .boxed(),
+        Kind::Bool | Kind::Time => plain.boxed(),
+    }
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    proptest::sample::select(vec![Kind::Text, Kind::Text, Kind::Int, Kind::Bool, Kind::Time])
+}
+
+/// A condition that is well typed.
+pub fn condition() -> BoxedStrategy<String> {
+    let operators = vec!["eq", "ne", "gt", "ge", "lt", "le"];
+    let comparison = (any_kind(), proptest::sample::select(operators)).prop_flat_map(|(kind, operator)| {
+        (operand(kind), operand(kind)).prop_map(move |(a, b)| format!("{a} {operator} {b}"))
+    });
+    let list = any_kind().prop_flat_map(|kind| {
+        (any_property(kind), proptest::collection::vec(literal(kind), 1..4))
+            .prop_map(|(a, list)| format!("{a} in ({})", list.join(",")))
+    });
+    let functions = vec!["contains", "startswith", "endswith"];
+    let search = (
+        proptest::sample::select(functions),
+        operand(Kind::Text),
+        operand(Kind::Text),
+    )
+        .prop_map(|(function, text, part)| format!("{function}({text},{part})"));
+    let truth = (search.clone(), any::<bool>()).prop_map(|(search, truth)| format!("{search} eq {truth}"));
+    let leaf =
+        prop_oneof![6 => comparison, 2 => list, 3 => search, 1 => truth, 1 => any_property(Kind::Bool)];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            2 => inner.clone().prop_map(|a| format!("not ({a})")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) and ({b})")),
+            1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) or ({b})")),
+            1 => (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("{a} or {b} and {c}")),
+        ]
+    })
+    .boxed()
+}
+
+/// Conditions put together without regard to types: many are refused, some are taken in ways no one thought of.
+pub fn untyped() -> impl Strategy<Value = String> {
+    let leaves = "fileName description size rank open hasParameters seen lastUpdatedTime null true false 'a' 'A' '' \
+                  0 -1 2026-01-02Z '2026-01-02Z'";
+    let operators = vec!["eq", "ne", "gt", "ge", "lt", "le", "in", "and", "or"];
+    let functions = vec![
+        "not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith",
+    ];
+    let leaf = proptest::sample::select(
+        leaves
+            .split_ascii_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>(),
+    );
+    leaf.prop_recursive(4, 12, 3, move |inner| {
+        let (a, b) = (inner.clone(), inner.clone());
+        prop_oneof![
+            3 => (a, proptest::sample::select(operators.clone()), b).prop_map(|(a, o, b)| format!("{a} {o} {b}")),
+            1 => (proptest::sample::select(functions.clone()), inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            1 => (proptest::sample::select(functions.clone()), inner.clone(), inner)
+                .prop_map(|(f, a, b)| format!("{f}({a},{b})")),
+        ]
+    })
+}
+
+/// The text of an `$orderby`; none for the order of names.
+pub fn order() -> impl Strategy<Value = Option<String>> {
+    let names: Vec<_> = ROWS.properties.iter().map(|property| property.name).collect();
+    let term = (proptest::sample::select(names), any::<bool>())
+        .prop_map(|(name, descending)| format!("{name}{}", if descending { " desc" } else { "" }));
+    proptest::collection::vec(term, 0..3).prop_map(|terms| (!terms.is_empty()).then(|| terms.join(",")))
+}
