@@ -112,11 +112,11 @@ create table audit (
     request_id text not null
 );
 
--- Calls admitted, per caller, API family and second; only used where several nodes share one database.
+-- Calls admitted, per caller, API family and millisecond; only used where several nodes share one database.
 create table calls (
     caller text not null,
     family text not null,
-    second integer not null,
+    at integer not null,
     calls integer not null,
-    primary key (caller, family, second)
+    primary key (caller, family, at)
 );

@@ -28,6 +28,9 @@ pub struct App {
     pub listings: Cache,
 }
 
+/// The SQLite database in the data folder.
+const DATABASE: &str = "catalog.db";
+
 /// The database and the blob store that the settings name, made ready.
 pub struct Stores {
     pub catalog: Arc<Catalog>,
@@ -35,6 +38,23 @@ pub struct Stores {
 }
 
 impl Stores {
+    /// For commands that look at an installation rather than begin one.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    pub async fn open_existing(settings: &Settings) -> Result<Stores, crate::error::Error> {
+        let database = settings.data_dir.join(DATABASE);
+        if settings.database_url.is_none() && !database.is_file() {
+            return Err(crate::error::Error::NotFound(format!(
+                "no installation in `{}`: there is no `{DATABASE}`; name another with --data-dir, or begin one with `serve`",
+                settings.data_dir.display()
+            )));
+        }
+        Stores::open(settings).await
+    }
+
+    /// Opens them, or begins an installation where there is none.
+    ///
     /// # Errors
     /// Which of them cannot be used, and why.
     pub async fn open(settings: &Settings) -> Result<Stores, crate::error::Error> {
@@ -44,7 +64,7 @@ impl Stores {
         })?;
         let catalog = match &settings.database_url {
             Some(url) => Catalog::open_postgres(url, settings.database_connections).await?,
-            None => Catalog::open_sqlite(&folder.join("catalog.db")).await?,
+            None => Catalog::open_sqlite(&folder.join(DATABASE)).await?,
         };
         let blobs = match &settings.blob_url {
             Some(url) => BlobStore::bucket(url, &settings.blob_options)?,

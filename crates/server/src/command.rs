@@ -184,7 +184,7 @@ fn openapi() -> Result<(), Failure> {
 }
 
 async fn rotate(settings: &Settings) -> Result<(), Failure> {
-    let stores = Stores::open(settings).await?;
+    let stores = Stores::open_existing(settings).await?;
     let kid = keys::rotate(&stores.catalog, Actor::operator("keys rotate"), Timestamp::now()).await?;
     println!("new signing key: {kid}");
     Ok(())

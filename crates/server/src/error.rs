@@ -35,9 +35,9 @@ pub enum Error {
     Slow(String),
     #[error("{0}")]
     TooManyRequests(String, u64),
-    #[error("catalog")]
+    #[error(transparent)]
     Catalog(#[from] CatalogError),
-    #[error("blob store")]
+    #[error(transparent)]
     Blobs(#[from] BlobError),
     #[error("content `{sha256}` is damaged: {problem}")]
     Damaged { sha256: String, problem: String },

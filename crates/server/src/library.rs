@@ -110,13 +110,7 @@ impl Library {
             .write(move |tx| Box::pin(commit_upload(tx, upload, actor, now)))
             .await;
         match outcome {
-            Ok((file, owner)) => {
-                // The same bytes were there before: ours have no row and are not needed.
-                if matches!(&content.place, Place::Blob(key) if owner.as_ref() != Some(key)) {
-                    self.discard(&content).await;
-                }
-                Ok(file)
-            }
+            Ok(file) => Ok(file),
             Err(Error::Catalog(lost @ (CatalogError::Unreachable(_) | CatalogError::Failed(_)))) => {
                 // The commit may stand although its answer was lost: the sweep decides about the bytes.
                 Err(Error::Catalog(lost))
@@ -169,13 +163,12 @@ fn absent(name: &str) -> Error {
     Error::NotFound(format!("Library file {name} was not found"))
 }
 
-/// The new entity, and the blob that holds its bytes if one does.
 async fn commit_upload(
     tx: &mut Tx,
     upload: Upload,
     actor: Actor,
     now: Timestamp,
-) -> Result<(LibraryFile, Option<String>), Error> {
+) -> Result<LibraryFile, Error> {
     let key = upload.name.key();
     let change = audit::next_change(tx).await?;
     let (id, number) = if files::insert_file(tx, change, &key, &actor.name, now).await? {
@@ -196,7 +189,7 @@ async fn commit_upload(
     } else {
         None
     };
-    let (content, owner) = files::keep_content(tx, change, &upload.content, now).await?;
+    let content = files::keep_content(tx, change, &upload.content, now).await?;
     if number > 1 {
         files::end_version(tx, id, number - 1, change, Ended::Replaced).await?;
     }
@@ -245,7 +238,7 @@ async fn commit_upload(
         after: Some(json!({ "version": number, "file": &file })),
     };
     audit::append(tx, now, &actor, change).await?;
-    Ok((file, owner))
+    Ok(file)
 }
 
 /// Takes its number first, as every change of the library does: on PostgreSQL they would wait for each other

@@ -1,5 +1,5 @@
-//! How often a caller may call: true sliding windows, counted in steps of a second. A call may be refused up to
-//! a second early, never let through early; a refused call does not count.
+//! How often a caller may call: true sliding windows, to the millisecond. No stretch of a quota's length ever has
+//! more calls than the quota; a refused call does not count.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -47,75 +47,80 @@ pub struct Verdict {
     pub retry_after: Option<i64>,
 }
 
-/// Calls of one caller, by second.
+/// Calls of one caller, by millisecond: no more entries than the largest quota.
 #[derive(Debug, Default)]
 pub struct Window {
-    seconds: VecDeque<(i64, u32)>,
+    calls: VecDeque<(i64, u32)>,
 }
 
 impl Window {
-    pub fn load(seconds: impl IntoIterator<Item = (i64, u32)>) -> Window {
+    pub fn load(calls: impl IntoIterator<Item = (i64, u32)>) -> Window {
         Window {
-            seconds: seconds.into_iter().collect(),
+            calls: calls.into_iter().collect(),
         }
     }
 
-    /// Lets a call through and counts it, or says how long to wait.
-    pub fn admit(&mut self, quotas: &[Quota], second: i64) -> Verdict {
-        let longest = quotas.iter().map(|quota| quota.seconds).max().unwrap_or(0);
-        while self.seconds.front().is_some_and(|(at, _)| *at < second - longest) {
-            self.seconds.pop_front();
+    /// Lets a call through and counts it, or says how long to wait. `now` is in milliseconds.
+    pub fn admit(&mut self, quotas: &[Quota], now: i64) -> Verdict {
+        let longest = quotas.iter().map(Quota::millis).max().unwrap_or(0);
+        while self.calls.front().is_some_and(|(at, _)| *at <= now - longest) {
+            self.calls.pop_front();
         }
-        let retry_after = quotas.iter().filter_map(|quota| self.wait(quota, second)).max();
-        if retry_after.is_none() {
-            match self.seconds.back_mut() {
+        let wait = quotas.iter().filter_map(|quota| self.wait(quota, now)).max();
+        if wait.is_none() {
+            match self.calls.back_mut() {
                 // A clock that stepped back must not open the window.
-                Some((at, calls)) if *at >= second => *calls += 1,
-                _ => self.seconds.push_back((second, 1)),
+                Some((at, calls)) if *at >= now => *calls += 1,
+                _ => self.calls.push_back((now, 1)),
             }
         }
-        let standings = quotas.iter().map(|quota| self.standing(quota, second)).collect();
+        let standings = quotas.iter().map(|quota| self.standing(quota, now)).collect();
         Verdict {
             standings,
-            retry_after,
+            retry_after: wait.map(whole_seconds),
         }
     }
 
-    /// Seconds in which a call may have been less than the quota's time ago.
-    fn counted(&self, quota: &Quota, second: i64) -> impl Iterator<Item = &(i64, u32)> {
-        let since = second - quota.seconds;
-        self.seconds.iter().filter(move |(at, _)| *at >= since)
+    /// Calls less than the quota's time ago.
+    fn counted(&self, quota: &Quota, now: i64) -> impl Iterator<Item = &(i64, u32)> {
+        let since = now - quota.millis();
+        self.calls.iter().filter(move |(at, _)| *at > since)
     }
 
-    fn wait(&self, quota: &Quota, second: i64) -> Option<i64> {
-        let mut calls: u64 = self
-            .counted(quota, second)
-            .map(|(_, calls)| u64::from(*calls))
-            .sum();
-        for (at, count) in self.counted(quota, second) {
+    fn wait(&self, quota: &Quota, now: i64) -> Option<i64> {
+        let mut calls: u64 = self.counted(quota, now).map(|(_, calls)| u64::from(*calls)).sum();
+        for (at, count) in self.counted(quota, now) {
             if calls < u64::from(quota.calls) {
                 return None;
             }
             calls -= u64::from(*count);
             if calls < u64::from(quota.calls) {
-                return Some((at + quota.seconds + 1 - second).max(1));
+                return Some(at + quota.millis() - now);
             }
         }
         None
     }
 
-    fn standing(&self, quota: &Quota, second: i64) -> Standing {
-        let calls: u64 = self
-            .counted(quota, second)
-            .map(|(_, calls)| u64::from(*calls))
-            .sum();
-        let oldest = self.counted(quota, second).next().map_or(second, |(at, _)| *at);
+    fn standing(&self, quota: &Quota, now: i64) -> Standing {
+        let calls: u64 = self.counted(quota, now).map(|(_, calls)| u64::from(*calls)).sum();
+        let oldest = self.counted(quota, now).next().map_or(now, |(at, _)| *at);
         Standing {
             quota: *quota,
             remaining: u64::from(quota.calls).saturating_sub(calls) as u32,
-            reset: (oldest + quota.seconds + 1 - second).max(1),
+            reset: whole_seconds(oldest + quota.millis() - now),
         }
     }
+}
+
+impl Quota {
+    fn millis(&self) -> i64 {
+        self.seconds * 1000
+    }
+}
+
+/// Rounded up, so that whoever waits that long has waited long enough.
+fn whole_seconds(millis: i64) -> i64 {
+    millis.div_euclid(1000) + i64::from(millis.rem_euclid(1000) > 0)
 }
 
 /// Counts the calls of all callers: here, or in the catalog where several nodes share it.
@@ -174,23 +179,23 @@ impl Limiter {
             let (caller, quotas) = (caller.to_owned(), quotas.to_vec());
             return catalog
                 .write(move |tx| {
-                    Box::pin(async move { calls::admit(tx, &caller, family, &quotas, now.secs()).await })
+                    Box::pin(async move { calls::admit(tx, &caller, family, &quotas, now.millis()).await })
                 })
                 .await
                 .map(Some);
         }
         let mut windows = self.windows.lock().unwrap_or_else(|e| e.into_inner());
         if windows.len() >= MANY {
-            let longest = quotas.iter().map(|quota| quota.seconds).max().unwrap_or(0);
+            let longest = quotas.iter().map(Quota::millis).max().unwrap_or(0);
             windows.retain(|_, window| {
                 window
-                    .seconds
+                    .calls
                     .back()
-                    .is_some_and(|(at, _)| *at >= now.secs() - longest)
+                    .is_some_and(|(at, _)| *at > now.millis() - longest)
             });
         }
         let window = windows.entry((family, caller.to_owned())).or_default();
-        Ok(Some(window.admit(quotas, now.secs())))
+        Ok(Some(window.admit(quotas, now.millis())))
     }
 }
 
@@ -200,8 +205,8 @@ impl Limiter {
         let Some(catalog) = &self.shared else {
             return Ok(());
         };
-        let longest = self.library.iter().map(|quota| quota.seconds).max().unwrap_or(0);
-        let before = now.secs() - longest;
+        let longest = self.library.iter().map(Quota::millis).max().unwrap_or(0);
+        let before = now.millis() - longest;
         catalog
             .write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) }))
             .await
@@ -234,28 +239,29 @@ mod tests {
             random ^= random << 13;
             random ^= random >> 7;
             random ^= random << 17;
-            random
+            (random % (1 << 31)) as i64
         };
         let mut window = Window::default();
         let mut admitted = Vec::new();
-        let mut millis = 1_000_000u64;
+        let mut now = 1_000_000i64;
         for _ in 0..20_000 {
-            millis += match next() % 20 {
+            now += match next() % 20 {
                 0 => 30_000,
                 1..=4 => next() % 3000,
                 _ => next() % 50,
             };
-            let second = (millis / 1000) as i64;
-            let verdict = window.admit(&QUOTAS, second);
-            match verdict.retry_after {
-                None => admitted.push(millis),
+            match window.admit(&QUOTAS, now).retry_after {
+                None => admitted.push(now),
                 Some(wait) => {
-                    assert!(wait >= 1);
+                    assert!((1..=3600).contains(&wait), "{wait}");
                     if next() % 4 == 0 {
-                        millis += wait as u64 * 1000;
-                        let again = window.admit(&QUOTAS, (millis / 1000) as i64);
-                        assert_eq!(again.retry_after, None, "after waiting {wait} s");
-                        admitted.push(millis);
+                        now += wait * 1000;
+                        assert_eq!(
+                            window.admit(&QUOTAS, now).retry_after,
+                            None,
+                            "after waiting {wait} s"
+                        );
+                        admitted.push(now);
                     }
                 }
             }
@@ -275,15 +281,23 @@ mod tests {
     fn refused_calls_do_not_count_and_the_standing_is_told() {
         let mut window = Window::default();
         for n in 0..100 {
-            let verdict = window.admit(&QUOTAS, 1000);
+            let verdict = window.admit(&QUOTAS, 1_000_500);
             assert_eq!(verdict.retry_after, None);
-            assert_eq!(verdict.standings[0].remaining, 99 - n);
+            assert_eq!(
+                (verdict.standings[0].remaining, verdict.standings[0].reset),
+                (99 - n, 60)
+            );
         }
         for _ in 0..50 {
-            assert_eq!(window.admit(&QUOTAS, 1030).retry_after, Some(31));
+            assert_eq!(window.admit(&QUOTAS, 1_030_500).retry_after, Some(30));
         }
-        assert_eq!(window.admit(&QUOTAS, 1060).retry_after, Some(1));
-        let verdict = window.admit(&QUOTAS, 1061);
+        assert_eq!(
+            window.admit(&QUOTAS, 1_000_500).retry_after,
+            Some(60),
+            "never more than the window"
+        );
+        assert_eq!(window.admit(&QUOTAS, 1_060_499).retry_after, Some(1));
+        let verdict = window.admit(&QUOTAS, 1_060_500);
         assert_eq!(
             (verdict.retry_after, verdict.standings[1].remaining),
             (None, 1399)
@@ -298,8 +312,8 @@ mod tests {
             calls: 2,
             seconds: 60,
         }];
-        assert_eq!(window.admit(&quota, 1000).retry_after, None);
-        assert_eq!(window.admit(&quota, 900).retry_after, None);
-        assert!(window.admit(&quota, 900).retry_after.is_some());
+        assert_eq!(window.admit(&quota, 1_000_000).retry_after, None);
+        assert_eq!(window.admit(&quota, 900_000).retry_after, None);
+        assert!(window.admit(&quota, 900_000).retry_after.is_some());
     }
 }

@@ -21,6 +21,10 @@ impl Timestamp {
         self.0
     }
 
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
     pub const fn secs(self) -> i64 {
         self.0.div_euclid(1_000_000)
     }

@@ -103,27 +103,50 @@ pub async fn hide(tx: &mut Tx, name_key: &str, now: Timestamp) -> Result<Option<
     row.map(|mut row| Ok((row.take()?, row.take()?))).transpose()
 }
 
-/// Makes sure that the bytes have a row, and keeps that row locked. `id` is the number of the change, used when
-/// the row is new. The answer is the row's id, and the blob that holds the bytes if one does: another than the
-/// one offered when the bytes were there before.
+/// Gives the bytes a row; its id, which is the change's number when the row is new. Bytes that were there before
+/// are where they were offered now: what is durable this moment heals what may have been damaged since. The blob
+/// that held them becomes garbage. Only within a change, because changes take turns.
 pub async fn keep_content(
     tx: &mut Tx,
-    id: i64,
+    change: i64,
     content: &Content,
     now: Timestamp,
-) -> Result<(i64, Option<String>), CatalogError> {
+) -> Result<i64, CatalogError> {
     let (bytes, blob) = match &content.place {
         Place::Inline(bytes) => (Value::Bytes(bytes.clone()), Value::Null),
         Place::Blob(key) => (Value::Null, Value::Text(key.clone())),
     };
-    let mut row = tx
-        .one(
-            "insert into contents (id, sha256, size, bytes, blob, created_at) values ($1, $2, $3, $4, $5, $6) \
-             on conflict (sha256) do update set size = excluded.size returning id, blob",
-            &[id.into(), content.sha256.as_str().into(), (content.size as i64).into(), bytes, blob, now.into()],
+    let known = tx
+        .first(
+            "select id, blob from contents where sha256 = $1",
+            &[content.sha256.as_str().into()],
         )
         .await?;
-    Ok((row.take()?, row.take()?))
+    let Some(mut known) = known else {
+        tx.execute(
+            "insert into contents (id, sha256, size, bytes, blob, created_at) values ($1, $2, $3, $4, $5, $6)",
+            &[
+                change.into(),
+                content.sha256.as_str().into(),
+                (content.size as i64).into(),
+                bytes,
+                blob,
+                now.into(),
+            ],
+        )
+        .await?;
+        return Ok(change);
+    };
+    let (id, before): (i64, Option<String>) = (known.take()?, known.take()?);
+    tx.execute(
+        "update contents set bytes = $2, blob = $3 where id = $1",
+        &[id.into(), bytes, blob],
+    )
+    .await?;
+    if let Some(before) = before {
+        discard(tx, &before, now).await?;
+    }
+    Ok(id)
 }
 
 pub async fn insert_version(tx: &mut Tx, version: &NewVersion<'_>) -> Result<(), CatalogError> {
@@ -274,6 +297,13 @@ pub async fn content(tx: &mut Tx, sha256: &str) -> Result<Option<Content>, Catal
         })
     })
     .transpose()
+}
+
+/// Names under which a content is or was in the library, newest first, at most `limit`.
+pub async fn names(tx: &mut Tx, sha256: &str, limit: i64) -> Result<Vec<String>, CatalogError> {
+    let sql = format!("select v.name from {EVERY} where c.sha256 = $1 order by v.born desc limit $2");
+    let rows = tx.query(&sql, &[sha256.into(), limit.into()]).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
 }
 
 /// Digests in order, after one, at most `limit`: to walk over all contents.

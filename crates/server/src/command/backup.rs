@@ -26,7 +26,7 @@ pub async fn backup(settings: &Settings, folder: &Path) -> Result<(), Failure> {
             folder.display()
         )));
     }
-    let source = Stores::open(settings).await?;
+    let source = Stores::open_existing(settings).await?;
     crate::files::create_private_dir(folder)
         .map_err(|e| Failure::Said(format!("cannot create `{}`: {e}", folder.display())))?;
     let started = Timestamp::now();

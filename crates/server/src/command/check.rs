@@ -17,6 +17,8 @@ use crate::hex::hex;
 use crate::library::Library;
 
 const BATCH: i64 = 500;
+/// Names told of a damaged content.
+const NAMES: i64 = 5;
 
 /// What a check found.
 #[derive(Default)]
@@ -28,7 +30,7 @@ struct Report {
 }
 
 pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
-    let stores = Stores::open(settings).await?;
+    let stores = Stores::open_existing(settings).await?;
     let library = stores.library(settings);
     let mut report = Report::default();
     contents(&stores, &mut report).await?;
@@ -79,7 +81,16 @@ async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
             report.contents += 1;
             report.bytes += content.size;
             if let Err(e) = verify(&stores.blobs, &content).await {
-                report.problems.push(e.to_string());
+                let sha256 = content.sha256.clone();
+                let names = stores
+                    .catalog
+                    .read(move |tx| {
+                        Box::pin(async move { Ok::<_, Error>(files::names(tx, &sha256, NAMES).await?) })
+                    })
+                    .await?;
+                report
+                    .problems
+                    .push(format!("{e}; in the library as `{}`", names.join("`, `")));
             }
         }
         if progress {

@@ -37,16 +37,19 @@ pub enum Command {
         /// PEM file of a certificate whose key signs the client's assertions, instead of a secret
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Show the registered clients
     List {
+        /// Print one JSON array
         #[arg(long)]
         json: bool,
     },
     /// Give a client a new secret
     Rotate {
+        /// The client's id, as `clients list` shows it
         id: String,
         /// How long the old secrets stay good, in hours
         #[arg(long, value_name = "HOURS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8760))]
@@ -54,15 +57,23 @@ pub enum Command {
         /// Read the secret from standard input instead of making one
         #[arg(long)]
         secret_stdin: bool,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
     /// Take a client out of use, and its tokens with it
-    Remove { id: String },
+    Remove {
+        /// The client's id, as `clients list` shows it
+        id: String,
+    },
 }
 
 pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
-    let stores = Stores::open(settings).await?;
+    // A client may be added before the first start; the others are about what is there.
+    let stores = match command {
+        Command::Add { .. } => Stores::open(settings).await?,
+        _ => Stores::open_existing(settings).await?,
+    };
     let catalog = &stores.catalog;
     let now = Timestamp::now();
     match command {

@@ -25,13 +25,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     log(&settings);
     let stores = Stores::open(&settings).await?;
     stores.blobs.probe().await?;
-    let now = Timestamp::now();
-    let (_, fresh) = clients::tenant(&stores.catalog, now).await?;
-    let first = if fresh {
-        Some(first_client(&stores, now).await?)
-    } else {
-        None
-    };
+    // Everything that can go wrong comes before the first client, whose secret is shown only once.
     let identity = tls::identity(&settings).map_err(Failure::Said)?;
     let listener = bind(settings.listen, "listen").await?;
     let ops_listener = match settings.ops_listen {
@@ -40,7 +34,14 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     };
     let scheme = if identity.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{}", address(&listener)?);
+    let now = Timestamp::now();
+    let (_, fresh) = clients::tenant(&stores.catalog, now).await?;
     let app = Arc::new(App::new(settings, stores, now).await?);
+    let first = if fresh {
+        Some(first_client(&app, now).await?)
+    } else {
+        None
+    };
 
     let (stop, stopped) = watch::channel(false);
     let config = identity.as_ref().map(|identity| Arc::clone(&identity.config));
@@ -67,10 +68,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 
 fn log(settings: &Settings) {
     use tracing_subscriber::prelude::*;
-    let level = settings
-        .log_level
-        .parse::<tracing_subscriber::filter::Targets>()
-        .unwrap_or_default();
+    let level = level(settings);
     let layer = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_target(false);
@@ -91,6 +89,15 @@ fn log(settings: &Settings) {
     };
 }
 
+/// PostgreSQL's notices are not for operators, unless they ask.
+fn level(settings: &Settings) -> tracing_subscriber::filter::Targets {
+    let level: tracing_subscriber::filter::Targets = settings.log_level.parse().unwrap_or_default();
+    if settings.log_level.contains("tokio_postgres") {
+        return level;
+    }
+    level.with_target("tokio_postgres", tracing::Level::WARN)
+}
+
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(address)
         .await
@@ -101,7 +108,7 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(|e| Failure::Said(e.to_string()))
 }
 
-async fn first_client(stores: &Stores, now: Timestamp) -> Result<Registered, Failure> {
+async fn first_client(app: &App, now: Timestamp) -> Result<Registered, Failure> {
     let new = NewClient {
         id: None,
         name: "first client".into(),
@@ -110,7 +117,7 @@ async fn first_client(stores: &Stores, now: Timestamp) -> Result<Registered, Fai
         certificate: None,
         expires: None,
     };
-    Ok(clients::add(&stores.catalog, new, Actor::operator("serve"), now).await?)
+    Ok(clients::add(&app.catalog, new, Actor::operator("serve"), now).await?)
 }
 
 /// What a person needs to know first.

@@ -303,7 +303,7 @@ fn report(
         method,
         route,
         status,
-        ms = elapsed.as_secs_f64() * 1000.0,
+        ms = (elapsed.as_secs_f64() * 1e6).round() / 1e3,
         received,
         sent,
         "request"

@@ -95,15 +95,12 @@ fn render(link: &NextLink<'_>, listing: Listing, select: Option<&[&Property]>) -
     };
     let names: Vec<_> = select.iter().map(|property| property.name).collect();
     let context = format!("{}/api/$metadata#LibraryFiles({})", link.base, names.join(","));
-    let chosen = |file: &LibraryFile| match serde_json::to_value(file) {
-        Ok(serde_json::Value::Object(all)) => Ok(all
-            .into_iter()
-            .filter(|(name, _)| names.contains(&name.as_str()))
-            .collect()),
-        Ok(_) => Ok(serde_json::Map::new()),
-        Err(e) => Err(failed(e)),
-    };
-    let value = listing.files.iter().map(chosen).collect::<Result<Vec<_>, _>>()?;
+    let value = listing
+        .files
+        .iter()
+        .map(|file| chosen(file, &names))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
     serde_json::to_vec(&Collection {
         context,
         count: listing.count,
@@ -111,6 +108,22 @@ fn render(link: &NextLink<'_>, listing: Listing, select: Option<&[&Property]>) -
         next_link,
     })
     .map_err(failed)
+}
+
+/// The chosen properties of a file, in the order in which they were chosen.
+struct Chosen<'a>(Vec<(&'a str, serde_json::Value)>);
+
+impl serde::Serialize for Chosen<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+fn chosen<'a>(file: &LibraryFile, names: &[&'a str]) -> Result<Chosen<'a>, serde_json::Error> {
+    let mut all = serde_json::to_value(file)?;
+    Ok(Chosen(
+        names.iter().map(|name| (*name, all[*name].take())).collect(),
+    ))
 }
 
 /// The address of the next page: the options of this one, but for where it begins.

@@ -84,7 +84,7 @@ fn self_signed(folder: &Path, settings: &Settings) -> Result<(PathBuf, PathBuf),
     names.dedup();
     let made =
         rcgen::generate_simple_self_signed(names).map_err(|e| format!("cannot make a certificate: {e}"))?;
-    let written = std::fs::create_dir_all(folder)
+    let written = crate::files::create_private_dir(folder)
         .and_then(|()| crate::files::write_private(&key, made.signing_key.serialize_pem().as_bytes()))
         .and_then(|()| std::fs::write(&certificate, made.cert.pem()));
     written.map_err(|e| format!("cannot keep a certificate in `{}`: {e}", folder.display()))?;

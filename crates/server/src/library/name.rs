@@ -28,7 +28,9 @@ pub enum NameError {
     Empty,
     #[error("the file name has {bytes} bytes of UTF-8; at most {MAX_BYTES} are allowed")]
     TooLong { bytes: usize },
-    #[error("the file name holds the path separator `{separator}`; send the bare name without folders")]
+    #[error(
+        "the file name holds the separator `{separator}`; send the bare name without drive, folder or stream"
+    )]
     Separator { separator: char },
     #[error(
         "the file name holds the control character U+{:04X}; only visible characters are allowed",
@@ -55,7 +57,8 @@ pub fn key(name: &str) -> String {
 impl FileName {
     /// Checks `name` against every rule. It is taken as it is: nothing is trimmed, cut or decoded.
     ///
-    /// Fails on the first rule broken: 1 to 255 bytes; not `.` or `..`; neither `/` nor `\`; no control
+    /// Fails on the first rule broken: 1 to 255 bytes; not `.` or `..`; neither `/` nor `\` nor `:`,
+    /// which on Windows ends a drive's name and begins a stream's; no control
     /// character; no space (of any script) or dot at either end; no name that Windows reserves
     /// (`CON`, `nul.txt`, `COM1`, `lpt³.ps1`, `CONIN$`); and under [`Strictness::Strict`] nothing but ASCII
     /// letters, digits, `-`, `_`, `.`.
@@ -74,7 +77,7 @@ impl FileName {
         if name == "." || name == ".." {
             return Err(NameError::Dot);
         }
-        if let Some(separator) = name.chars().find(|c| matches!(c, '/' | '\\')) {
+        if let Some(separator) = name.chars().find(|c| matches!(c, '/' | '\\' | ':')) {
             return Err(NameError::Separator { separator });
         }
         if let Some(codepoint) = name.chars().find(|c| is_control(*c)) {

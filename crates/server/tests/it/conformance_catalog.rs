@@ -164,7 +164,7 @@ async fn put_described(
     } else {
         files::advance(tx, &key).await?.expect("it lives")
     };
-    let (content, _) = files::keep_content(tx, change, content, now).await?;
+    let content = files::keep_content(tx, change, content, now).await?;
     if number > 1 {
         files::end_version(tx, id, number - 1, change, Ended::Replaced).await?;
     }

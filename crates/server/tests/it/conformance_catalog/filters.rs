@@ -43,7 +43,7 @@ async fn case(tx: &mut Tx, rows: Vec<Described>, query: Query) -> Result<(), Out
     {
         let content = inline(&"x".repeat(size));
         files::insert_file(tx, born, &name.to_lowercase(), "Á", now).await?;
-        let (content, _) = files::keep_content(tx, born, &content, now).await?;
+        let content = files::keep_content(tx, born, &content, now).await?;
         let version = NewVersion {
             born,
             file: born,

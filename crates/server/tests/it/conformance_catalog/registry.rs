@@ -235,15 +235,15 @@ const QUOTAS: [Quota; 2] = [
 ];
 
 async fn calls_are_counted_and_forgotten(bench: &Bench) {
-    let call = |caller: &'static str, second: i64| {
+    let call = |caller: &'static str, millis: i64| {
         let catalog = bench.catalog.clone();
         async move {
-            commit!(catalog, tx => calls::admit(tx, caller, Family::Library, &QUOTAS, second).await)
+            commit!(catalog, tx => calls::admit(tx, caller, Family::Library, &QUOTAS, millis).await)
                 .expect("an answer")
         }
     };
-    for (second, remaining) in [(100, [2, 4]), (100, [1, 3]), (101, [0, 2])] {
-        let verdict = call("a", second).await;
+    for (millis, remaining) in [(100_000, [2, 4]), (100_000, [1, 3]), (101_500, [0, 2])] {
+        let verdict = call("a", millis).await;
         let standings: Vec<_> = verdict
             .standings
             .iter()
@@ -256,34 +256,34 @@ async fn calls_are_counted_and_forgotten(bench: &Bench) {
     }
     for _ in 0..3 {
         assert_eq!(
-            call("a", 110).await.retry_after,
+            call("a", 109_500).await.retry_after,
             Some(51),
-            "100 leaves the window after 160"
+            "the first leaves the window at 160, which is 50.5 seconds away"
         );
     }
     assert_eq!(
-        call("b", 110).await.retry_after,
+        call("b", 110_000).await.retry_after,
         None,
         "callers count for themselves"
     );
     // Refused calls did not count.
-    assert_eq!(call("a", 161).await.retry_after, None);
-    let rows = "select caller, second, calls from calls order by caller, second";
-    let row = |caller, second, calls| vec![text(caller), int(second), int(calls)];
+    assert_eq!(call("a", 160_000).await.retry_after, None);
+    let rows = "select caller, at, calls from calls order by caller, at";
+    let row = |caller, at, calls| vec![text(caller), int(at), int(calls)];
     assert_eq!(
         cells(&bench.catalog, rows).await,
         [
-            row("a", 100, 2),
-            row("a", 101, 1),
-            row("a", 161, 1),
-            row("b", 110, 1)
+            row("a", 100_000, 2),
+            row("a", 101_500, 1),
+            row("a", 160_000, 1),
+            row("b", 110_000, 1)
         ]
     );
-    let forgotten = commit!(bench.catalog, tx => calls::forget(tx, 110).await).expect("an answer");
+    let forgotten = commit!(bench.catalog, tx => calls::forget(tx, 109_999).await).expect("an answer");
     assert_eq!(forgotten, 2);
     assert_eq!(
         cells(&bench.catalog, rows).await,
-        [row("a", 161, 1), row("b", 110, 1)]
+        [row("a", 160_000, 1), row("b", 110_000, 1)]
     );
 }
 

@@ -124,13 +124,20 @@ async fn bytes_are_kept_once(bench: &Bench) {
             commit!(catalog, tx => files::keep_content(tx, id, &content, at(1)).await).expect("an answer")
         }
     };
-    // Whoever comes first says where the bytes are.
-    assert_eq!(keep(1, inline("small")).await, (1, None));
-    assert_eq!(keep(2, blob("too late", "small")).await, (1, None));
-    assert_eq!(keep(3, blob("first", "large")).await, (3, Some("first".into())));
-    assert_eq!(keep(4, blob("second", "large")).await, (3, Some("first".into())));
-    assert_eq!(keep(5, inline("large")).await, (3, Some("first".into())));
-    for content in [inline("small"), blob("first", "large")] {
+    assert_eq!(keep(1, inline("small")).await, 1);
+    assert_eq!(keep(2, inline("small")).await, 1);
+    assert_eq!(keep(3, blob("first", "large")).await, 3);
+    // What is durable now is where it is offered now: what was there before may be damaged.
+    assert_eq!(keep(4, blob("second", "large")).await, 3);
+    let garbage = async || cells(&bench.catalog, "select blob from garbage order by blob").await;
+    assert_eq!(garbage().await, [[text("first")]]);
+    for (id, content, discarded) in [
+        (5, blob("third", "small"), 1),
+        (6, inline("small"), 2),
+        (7, inline("large"), 3),
+        (8, blob("fourth", "large"), 3),
+    ] {
+        keep(id, content.clone()).await;
         let digest = content.sha256.clone();
         let found = look!(bench.catalog, tx => files::content(tx, &digest).await)
             .expect("an answer")
@@ -139,6 +146,7 @@ async fn bytes_are_kept_once(bench: &Bench) {
             (found.sha256, found.size, found.place),
             (content.sha256, 5, content.place)
         );
+        assert_eq!(garbage().await.len(), discarded);
     }
     let every_byte: Vec<u8> = (0..=255).collect();
     let content = Content {

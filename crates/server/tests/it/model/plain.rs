@@ -108,7 +108,14 @@ impl Model {
             size: entity.size,
             in_blob: upload.size > self.small,
         };
-        self.contents.entry(entity.sha256.clone()).or_insert(kept);
+        // The newest copy of the bytes is the one that is kept.
+        if self
+            .contents
+            .insert(entity.sha256.clone(), kept)
+            .is_some_and(|before| before.in_blob)
+        {
+            self.garbage.push(now);
+        }
         Some(entity)
     }
 
@@ -185,6 +192,7 @@ impl Model {
         let garbage = self.garbage.len();
         self.garbage.retain(|since| *since >= before);
         let versions: usize = expired.iter().map(|file| file.versions.len()).sum();
+        self.change += versions as i64;
         (versions as u64, (garbage - self.garbage.len()) as u64)
     }
 
