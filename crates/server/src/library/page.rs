@@ -70,10 +70,12 @@ fn decode(token: &str) -> Option<(i64, Resume)> {
     let (change, rest) = token.split_once('.')?;
     let change = change.parse().ok().filter(|change| *change >= 0)?;
     let resume = match rest.split_at_checked(1)? {
-        ("n", key) => {
-            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
-            Resume::After(Some(key).filter(|key| !key.contains('\0'))?)
-        }
+        ("n", key) => Resume::After(
+            String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?)
+                .ok()
+                // No name has it, and PostgreSQL fails on it.
+                .filter(|key| !key.contains('\0'))?,
+        ),
         ("o", offset) => Resume::Offset(
             offset
                 .parse()

@@ -209,6 +209,7 @@ async fn links_say_what_was_asked_and_bad_ones_are_refused(bag: &Jumpbag) {
         "1.x5",
         "1.o-5",
         "1.n%25",
+        "0.nAA",
         "99999999999999999999.o1",
         ahead.as_str(),
     ] {
