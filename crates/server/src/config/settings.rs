@@ -357,7 +357,7 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
                 let secret = ["key", "secret", "token", "password", "sas", "credential"];
                 let lower = name.to_ascii_lowercase();
                 let hide = secret.iter().any(|word| lower.contains(word));
-                if hide {
+                if hide || !value.is_str() {
                     format!("{name} = \"***\"")
                 } else {
                     format!("{name} = {value}")
