@@ -24,13 +24,7 @@ pub fn markdown(tables: &[Table], many: usize) -> String {
             Some((measured, false)) => (measured.as_str(), "**no**"),
             None => ("not measured", "–"),
         };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {met} |",
-            cell(&aim.what),
-            aim.target,
-            cell(measured)
-        );
+        let _ = writeln!(text, "| {} | {} | {} | {met} |", cell(&aim.what), aim.target, cell(measured));
     }
     text
 }
@@ -52,37 +46,17 @@ impl Tables<'_> {
 }
 
 fn all(tables: &Tables<'_>, many: usize) -> Vec<Aim> {
-    let aim = |what: &str, target: &str, measured| Aim {
-        what: what.into(),
-        target: target.into(),
-        measured,
-    };
+    let aim = |what: &str, target: &str, measured| Aim { what: what.into(), target: target.into(), measured };
     vec![
-        aim(
-            "20 MiB upload, share of the physical limit",
-            "≥ 0.8",
-            large(tables),
-        ),
+        aim("20 MiB upload, share of the physical limit", "≥ 0.8", large(tables)),
         aim(
             "durable small uploads a second, against the best peer that does not sync all",
             "≥ 1.0×",
             small(tables),
         ),
-        aim(
-            "list of 1,000 files, nginx static rate over jumpbag's",
-            "≤ 1.5×",
-            listed(tables),
-        ),
-        aim(
-            "peak memory under concurrent 20 MiB uploads, worst run",
-            "< 96 MiB",
-            peak(tables),
-        ),
-        aim(
-            "idle memory, after the start and after a list, worst run",
-            "< 20 MiB",
-            idle(tables),
-        ),
+        aim("list of 1,000 files, nginx static rate over jumpbag's", "≤ 1.5×", listed(tables)),
+        aim("peak memory under concurrent 20 MiB uploads, worst run", "< 96 MiB", peak(tables)),
+        aim("idle memory, after the start and after a list, worst run", "< 20 MiB", idle(tables)),
         grown(tables, flat::UPLOAD, "upload", many),
         grown(tables, flat::DELETE, "delete", many),
     ]
@@ -96,21 +70,11 @@ fn large(tables: &Tables<'_>) -> Option<(String, bool)> {
 fn small(tables: &Tables<'_>) -> Option<(String, bool)> {
     let own = tables.median(small::UPLOADS, JUMPBAG)?;
     let rows = &tables.table(small::UPLOADS)?.rows;
-    let unsynced = rows
-        .iter()
-        .filter(|row| matches!(row.syncs, Some(Syncs::No | Syncs::BytesOnly)));
+    let unsynced = rows.iter().filter(|row| matches!(row.syncs, Some(Syncs::No | Syncs::BytesOnly)));
     let medians = unsynced.filter_map(|row| Some((row.median()?, &row.name)));
     let (best, name) = medians.max_by(|a, b| a.0.total_cmp(&b.0))?;
     let ratio = own / best;
-    Some((
-        format!(
-            "{}× of {name} ({} against {})",
-            number(ratio),
-            number(own),
-            number(best)
-        ),
-        ratio >= 1.0,
-    ))
+    Some((format!("{}× of {name} ({} against {})", number(ratio), number(own), number(best)), ratio >= 1.0))
 }
 
 fn listed(tables: &Tables<'_>) -> Option<(String, bool)> {
@@ -122,14 +86,7 @@ fn listed(tables: &Tables<'_>) -> Option<(String, bool)> {
 fn peak(tables: &Tables<'_>) -> Option<(String, bool)> {
     tables.median(concurrent::MEMORY, JUMPBAG)?;
     let most = tables.row(concurrent::MEMORY, JUMPBAG)?.max();
-    Some((
-        format!(
-            "{} MiB ({})",
-            number(most),
-            tables.table(concurrent::MEMORY)?.title
-        ),
-        most < 96.0,
-    ))
+    Some((format!("{} MiB ({})", number(most), tables.table(concurrent::MEMORY)?.title), most < 96.0))
 }
 
 fn idle(tables: &Tables<'_>) -> Option<(String, bool)> {
@@ -182,10 +139,7 @@ mod tests {
             (physical::LOG, None, 9000.0),
         ];
         let text = markdown(&[table(small::UPLOADS, Unit::PerSecond, &rows)], 100_000);
-        assert!(
-            text.contains("| 0.90× of fast (900 against 1000) | **no** |"),
-            "{text}"
-        );
+        assert!(text.contains("| 0.90× of fast (900 against 1000) | **no** |"), "{text}");
     }
 
     #[test]

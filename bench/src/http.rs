@@ -26,10 +26,7 @@ impl Request {
     /// A request without a body.
     pub fn bare(method: &str, target: &str, host: SocketAddr, headers: &str) -> Self {
         let first = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n").into_bytes();
-        Self {
-            first,
-            ..Self::default()
-        }
+        Self { first, ..Self::default() }
     }
 }
 
@@ -43,10 +40,7 @@ pub struct Content {
 impl Content {
     /// The content `base` with its beginning replaced by `stamp`. `base` holds what follows the stamp.
     pub fn new(stamp: u128, base: &Arc<[u8]>) -> Self {
-        Self {
-            stamp: stamp.to_be_bytes(),
-            base: Arc::clone(base),
-        }
+        Self { stamp: stamp.to_be_bytes(), base: Arc::clone(base) }
     }
 
     /// `size` bytes of content less the stamp, hard to compress, the same on every run.
@@ -74,16 +68,9 @@ impl Content {
         if self.base.len() <= 64 * 1024 {
             first.extend_from_slice(&self.base);
             first.extend_from_slice(after.as_bytes());
-            return Request {
-                first,
-                ..Request::default()
-            };
+            return Request { first, ..Request::default() };
         }
-        Request {
-            first,
-            shared: Some(Arc::clone(&self.base)),
-            last: after.as_bytes().to_vec(),
-        }
+        Request { first, shared: Some(Arc::clone(&self.base)), last: after.as_bytes().to_vec() }
     }
 }
 
@@ -123,12 +110,7 @@ pub struct Connection {
 impl Connection {
     pub fn open(address: SocketAddr) -> Result<Self> {
         let stream = connect(address)?;
-        Ok(Self {
-            address,
-            stream,
-            buffer: vec![0; BUFFER],
-            used: false,
-        })
+        Ok(Self { address, stream, buffer: vec![0; BUFFER], used: false })
     }
 
     /// Sends `request` and reads the whole answer. A kept-alive connection that the server closed in between is
@@ -157,11 +139,7 @@ impl Connection {
             (Err(failure), Ok(())) => return Err(failure),
         };
         let keep = body == Body::Keep || !(200..300).contains(&head.status);
-        let mut answer = Answer {
-            status: head.status,
-            bytes: 0,
-            body: Vec::new(),
-        };
+        let mut answer = Answer { status: head.status, bytes: 0, body: Vec::new() };
         let mut framing = head.framing;
         loop {
             let (eaten, done) = framing.take(&self.buffer[at..filled], &mut answer, keep)?;
@@ -170,10 +148,8 @@ impl Connection {
             }
             debug_assert_eq!(at + eaten, filled);
             at = 0;
-            filled = self
-                .stream
-                .read(&mut self.buffer)
-                .map_err(|e| Failure::Broken(format!("reading: {e}")))?;
+            filled =
+                self.stream.read(&mut self.buffer).map_err(|e| Failure::Broken(format!("reading: {e}")))?;
             if filled == 0 {
                 return match framing {
                     Framing::UntilClose => Ok((answer, true)),
@@ -252,16 +228,9 @@ impl Head {
         let broken = || Failure::Broken("an answer that is not HTTP/1.1".into());
         let text = std::str::from_utf8(bytes).map_err(|_| broken())?;
         let mut lines = text.split("\r\n");
-        let status = lines
-            .next()
-            .and_then(|line| line.split(' ').nth(1))
-            .and_then(|s| s.parse().ok());
+        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|s| s.parse().ok());
         let status: u16 = status.ok_or_else(broken)?;
-        let mut framing = if matches!(status, 204 | 304) {
-            Framing::Length(0)
-        } else {
-            Framing::UntilClose
-        };
+        let mut framing = if matches!(status, 204 | 304) { Framing::Length(0) } else { Framing::UntilClose };
         let mut close = false;
         for (name, value) in lines.filter_map(|line| line.split_once(':')) {
             let value = value.trim();
@@ -274,11 +243,7 @@ impl Head {
                 close = true;
             }
         }
-        Ok(Self {
-            status,
-            close,
-            framing,
-        })
+        Ok(Self { status, close, framing })
     }
 }
 
@@ -335,11 +300,7 @@ impl Chunked {
     /// Moves over one byte that is not data; true when it ends the body.
     fn step(&mut self, byte: u8) -> Result<bool, Failure> {
         let size_line_end = |size| {
-            if size == 0 {
-                Self::Trailer(0)
-            } else {
-                Self::Data(size)
-            }
+            if size == 0 { Self::Trailer(0) } else { Self::Data(size) }
         };
         *self = match (&*self, byte) {
             (Self::Size(size) | Self::Rest(size), b'\n') => size_line_end(*size),

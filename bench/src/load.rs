@@ -70,12 +70,7 @@ pub fn run(address: SocketAddr, plan: &Plan<'_>, limit: Duration) -> Result<Outc
         let threads: Vec<_> = (0..lanes).map(|number| scope.spawn(lane(number))).collect();
         start.wait();
         let began = Instant::now();
-        let mut total = Outcome {
-            done: 0,
-            seconds: 0.0,
-            bytes: 0,
-            calls: Vec::new(),
-        };
+        let mut total = Outcome { done: 0, seconds: 0.0, bytes: 0, calls: Vec::new() };
         let mut failure = None;
         for thread in threads {
             match thread.join() {
@@ -113,9 +108,7 @@ fn run_lane(
             if stop.load(Ordering::Relaxed) || sent - began > limit {
                 break;
             }
-            let answer = connection
-                .send(request, Body::Drop)?
-                .success("a call under load")?;
+            let answer = connection.send(request, Body::Drop)?.success("a call under load")?;
             bytes += answer.bytes;
             calls.push(sent.elapsed().as_secs_f64());
         }

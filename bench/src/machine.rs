@@ -8,11 +8,7 @@ pub fn describe(folder: &Path) -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let model = line("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown processor".into());
     let memory = line("/proc/meminfo", "MemTotal").unwrap_or_default();
-    let kib: f64 = memory
-        .split_whitespace()
-        .next()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(f64::NAN);
+    let kib: f64 = memory.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(f64::NAN);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: Vec<_> = load.split_whitespace().take(3).collect();
@@ -53,9 +49,7 @@ fn filesystem(folder: &Path) -> String {
         let text = format!("{} ({}, {options})", kind.next()?, kind.next()?);
         folder.starts_with(point).then_some((point.len(), text))
     });
-    holding
-        .max_by_key(|(length, _)| *length)
-        .map_or_else(|| "an unknown filesystem".into(), |(_, text)| text)
+    holding.max_by_key(|(length, _)| *length).map_or_else(|| "an unknown filesystem".into(), |(_, text)| text)
 }
 
 /// How this program was called.

@@ -105,18 +105,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     std::fs::create_dir_all(&root).map_err(|e| format!("creating `{}`: {e}", root.display()))?;
     let root = Root(root);
     on_interrupt(root.0.clone())?;
-    let places = Places {
-        jumpbag: absolute(&arguments.jumpbag)?,
-        tools: absolute(&arguments.tools)?,
-    };
+    let places = Places { jumpbag: absolute(&arguments.jumpbag)?, tools: absolute(&arguments.tools)? };
     let (present, missing, about) = find(arguments, &places)?;
-    let bench = Bench::new(
-        root.0.clone(),
-        present,
-        missing,
-        usize::from(arguments.runs),
-        arguments.quick,
-    );
+    let bench = Bench::new(root.0.clone(), present, missing, usize::from(arguments.runs), arguments.quick);
     let mut text = heading(arguments, &root.0, &about);
     let mut tables: Vec<Table> = Vec::new();
     for part in Part::value_variants() {
@@ -132,9 +123,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     if let Some(path) = &arguments.out {
         std::fs::write(path, &text).map_err(|e| format!("writing `{}`: {e}", path.display()))?;
     }
-    std::io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|e| format!("printing the tables: {e}"))
+    std::io::stdout().write_all(text.as_bytes()).map_err(|e| format!("printing the tables: {e}"))
 }
 
 fn run(part: Part, bench: &Bench) -> (String, Vec<Table>) {
@@ -149,10 +138,7 @@ fn run(part: Part, bench: &Bench) -> (String, Vec<Table>) {
         Part::Start => work::start::start_up(bench),
         Part::Idle => work::start::idle(bench),
     };
-    let text = tables
-        .iter()
-        .map(|table| format!("{}\n", table.markdown()))
-        .collect();
+    let text = tables.iter().map(|table| format!("{}\n", table.markdown())).collect();
     (text, tables)
 }
 
@@ -165,31 +151,19 @@ fn find(arguments: &Arguments, places: &Places) -> Result<Found> {
     let known = |name: &String| name == "none" || all.iter().any(|peer| peer.name() == name);
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
         let names: Vec<_> = all.iter().map(|peer| peer.name()).collect();
-        return Err(format!(
-            "`--peers {unknown}`: no such peer; there are {} and none",
-            names.join(", ")
-        ));
+        return Err(format!("`--peers {unknown}`: no such peer; there are {} and none", names.join(", ")));
     }
     let (mut present, mut missing, mut about) = (Vec::new(), Vec::new(), String::new());
     for peer in all {
         let asked = wanted.is_empty() || wanted.iter().any(|name| name == peer.name());
-        let version = if asked {
-            peer.version()
-        } else {
-            Err("left out by `--peers`".to_string())
-        };
+        let version = if asked { peer.version() } else { Err("left out by `--peers`".to_string()) };
         match version {
             Ok(version) => {
                 let _ = writeln!(about, "- {} {version}", peer.name());
                 present.push(peer);
             }
             Err(reason) => {
-                let _ = writeln!(
-                    about,
-                    "- {}: **not measured**: {}",
-                    peer.name(),
-                    table::cell(&reason)
-                );
+                let _ = writeln!(about, "- {}: **not measured**: {}", peer.name(), table::cell(&reason));
                 missing.push((peer.name(), reason));
             }
         }
@@ -198,11 +172,7 @@ fn find(arguments: &Arguments, places: &Places) -> Result<Found> {
 }
 
 fn heading(arguments: &Arguments, root: &Path, about: &str) -> String {
-    let kind = if arguments.quick {
-        " (quick run: small counts, not for publishing)"
-    } else {
-        ""
-    };
+    let kind = if arguments.quick { " (quick run: small counts, not for publishing)" } else { "" };
     format!(
         "## Measured{kind}\n\n{}- command: `{}`\n\n{about}\nThe load generator runs on the same cores. Rate limits of \
          jumpbag are off; it verifies a token on every call, s3s-fs and Azurite a signature, nginx and dufs nothing. \
@@ -236,17 +206,11 @@ fn remove(root: &Path) {
 /// On Ctrl-C or SIGTERM all servers are killed and the data is removed.
 fn on_interrupt(root: PathBuf) -> Result<()> {
     let fail = |e: std::io::Error| format!("listening for signals: {e}");
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(fail)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
     let (mut interrupt, mut terminate) = {
         use tokio::signal::unix::{SignalKind, signal};
         let _entered = runtime.enter();
-        (
-            signal(SignalKind::interrupt()).map_err(fail)?,
-            signal(SignalKind::terminate()).map_err(fail)?,
-        )
+        (signal(SignalKind::interrupt()).map_err(fail)?, signal(SignalKind::terminate()).map_err(fail)?)
     };
     std::thread::spawn(move || {
         let signal = runtime.block_on(async {

@@ -69,47 +69,28 @@ pub struct Places {
 /// All peers, jumpbag first.
 pub fn all(places: &Places) -> Vec<Box<dyn Peer>> {
     vec![
-        Box::new(jumpbag::Jumpbag {
-            program: places.jumpbag.clone(),
-        }),
+        Box::new(jumpbag::Jumpbag { program: places.jumpbag.clone() }),
         Box::new(nginx::Nginx),
-        Box::new(dufs::Dufs {
-            program: places.tools.join("bin/dufs"),
-        }),
-        Box::new(s3s::S3s {
-            program: places.tools.join("bin/s3s-fs"),
-        }),
-        Box::new(azurite::Azurite {
-            modules: places.tools.join("node_modules"),
-        }),
+        Box::new(dufs::Dufs { program: places.tools.join("bin/dufs") }),
+        Box::new(s3s::S3s { program: places.tools.join("bin/s3s-fs") }),
+        Box::new(azurite::Azurite { modules: places.tools.join("node_modules") }),
     ]
 }
 
 /// Sends one request on a connection of its own and hands back the whole answer. Fails unless it is 2xx.
 fn call(address: SocketAddr, request: &Request, what: &str) -> Result<Vec<u8>> {
-    Ok(Connection::open(address)?
-        .send(request, Body::Keep)?
-        .success(what)?
-        .body)
+    Ok(Connection::open(address)?.send(request, Body::Keep)?.success(what)?.body)
 }
 
 /// `program --version`, the last word of its first line; an error says how to get the program.
 fn version_of(program: &Path) -> Result<String> {
     if !program.exists() {
-        return Err(format!(
-            "`{}` is not there; `bench/setup` installs it",
-            program.display()
-        ));
+        return Err(format!("`{}` is not there; `bench/setup` installs it", program.display()));
     }
     let mut command = Command::new(program);
     command.arg("--version");
     let text = crate::process::output(command)?;
-    Ok(text
-        .lines()
-        .next()
-        .and_then(|line| line.split_whitespace().last())
-        .unwrap_or("unknown")
-        .to_string())
+    Ok(text.lines().next().and_then(|line| line.split_whitespace().last()).unwrap_or("unknown").to_string())
 }
 
 fn make_folder(path: &Path) -> Result<()> {

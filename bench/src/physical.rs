@@ -29,11 +29,7 @@ pub enum Work {
     /// Files one after the other; prints the seconds of each.
     File { size: usize, count: usize },
     /// Files by several threads, each file and its folder synced; prints files a second.
-    Files {
-        threads: usize,
-        size: usize,
-        count: usize,
-    },
+    Files { threads: usize, size: usize, count: usize },
     /// Records in one log, those that wait together share a sync; prints records a second.
     Log {
         threads: usize,
@@ -49,19 +45,9 @@ impl Work {
         match self {
             Self::File { size, count } => vec!["file".into(), size.to_string(), count.to_string()],
             Self::Files { threads, size, count } => {
-                vec![
-                    "files".into(),
-                    threads.to_string(),
-                    size.to_string(),
-                    count.to_string(),
-                ]
+                vec!["files".into(), threads.to_string(), size.to_string(), count.to_string()]
             }
-            Self::Log {
-                threads,
-                size,
-                count,
-                allocated,
-            } => vec![
+            Self::Log { threads, size, count, allocated } => vec![
                 "log".into(),
                 threads.to_string(),
                 size.to_string(),
@@ -95,12 +81,7 @@ pub fn run(work: &Work, folder: &Path) -> Result<Vec<f64>> {
             };
             rate(*threads, *size, *count, one)
         }
-        Work::Log {
-            threads,
-            size,
-            count,
-            allocated,
-        } => {
+        Work::Log { threads, size, count, allocated } => {
             let log = Log::create(&folder.join("log"), allocated.then_some(size * count))?;
             rate(*threads, *size, *count, |_, bytes| {
                 std::hint::black_box(Sha256::digest(bytes));
@@ -159,13 +140,8 @@ fn rate(
         Ok(done)
     };
     let done: Result<Vec<usize>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..threads)
-            .map(|number| scope.spawn(move || lane(number)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|t| t.join().map_err(|_| "a writing thread panicked".to_string())?)
-            .collect()
+        let threads: Vec<_> = (0..threads).map(|number| scope.spawn(move || lane(number))).collect();
+        threads.into_iter().map(|t| t.join().map_err(|_| "a writing thread panicked".to_string())?).collect()
     });
     let seconds = began.elapsed().as_secs_f64();
     Ok(vec![done?.iter().sum::<usize>() as f64 / seconds])
@@ -193,18 +169,9 @@ impl Log {
         if let Some(size) = allocated {
             std::fs::write(path, vec![0; size]).map_err(fail)?;
         }
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(fail)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path).map_err(fail)?;
         file.sync_all().map_err(fail)?;
-        Ok(Self {
-            file,
-            state: Mutex::default(),
-            synced: Condvar::new(),
-        })
+        Ok(Self { file, state: Mutex::default(), synced: Condvar::new() })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -225,19 +192,13 @@ impl Log {
             state.writing = true;
             let (batch, last) = (std::mem::take(&mut state.waiting), state.added);
             drop(state);
-            let done = (&self.file)
-                .write_all(&batch)
-                .and_then(|()| self.file.sync_data());
+            let done = (&self.file).write_all(&batch).and_then(|()| self.file.sync_data());
             state = self.lock();
             state.writing = false;
             state.failed |= done.is_err();
             state.synced = last;
             self.synced.notify_all();
         }
-        if state.failed {
-            Err("writing the log failed".into())
-        } else {
-            Ok(())
-        }
+        if state.failed { Err("writing the log failed".into()) } else { Ok(()) }
     }
 }

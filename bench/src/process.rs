@@ -60,18 +60,11 @@ impl Server {
     pub fn spawn(mut command: Command, address: SocketAddr, folder: &Path) -> Result<Self> {
         let log = folder.join("output.log");
         let output = File::create(&log).map_err(|e| format!("creating `{}`: {e}", log.display()))?;
-        let errors = output
-            .try_clone()
-            .map_err(|e| format!("sharing `{}`: {e}", log.display()))?;
+        let errors = output.try_clone().map_err(|e| format!("sharing `{}`: {e}", log.display()))?;
         command.stdout(output).stderr(errors);
         let spawned = Instant::now();
         let child = start(&mut command)?;
-        Ok(Self {
-            child,
-            log,
-            spawned,
-            address,
-        })
+        Ok(Self { child, log, spawned, address })
     }
 
     /// Waits until `probe` is answered and says how long that took since the start. `accept` decides whether the
@@ -97,10 +90,7 @@ impl Server {
     fn printed(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
         let tail = &text[text.len().saturating_sub(400)..];
-        String::from_utf8_lossy(tail)
-            .replace('\n', " ")
-            .trim()
-            .to_string()
+        String::from_utf8_lossy(tail).replace('\n', " ").trim().to_string()
     }
 
     /// `VmHWM` or `VmRSS` in MiB, summed over all processes of the server.
@@ -128,10 +118,7 @@ impl Server {
                 Err(error) => return Err(format!("waiting for the server: {error}")),
             }
         }
-        Err(format!(
-            "the server did not end within 30 s of SIGTERM: {}",
-            self.printed()
-        ))
+        Err(format!("the server did not end within 30 s of SIGTERM: {}", self.printed()))
     }
 }
 
@@ -154,9 +141,7 @@ fn members(group: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
         return Vec::new();
     };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| group_of(*pid) == Some(group)).collect()
 }
 
@@ -168,18 +153,14 @@ fn group_of(pid: u32) -> Option<u32> {
 
 fn status_kib(pid: u32, field: &str) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// A loopback address that nothing listens on at this moment.
 pub fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| format!("looking for a free port: {e}"))?;
-    listener
-        .local_addr()
-        .map_err(|e| format!("looking for a free port: {e}"))
+    listener.local_addr().map_err(|e| format!("looking for a free port: {e}"))
 }
 
 /// Runs `command` to its end and hands back what it printed to both outputs. Fails when it cannot be started or
@@ -190,16 +171,9 @@ pub fn output(mut command: Command) -> Result<String> {
     let done = child.wait_with_output();
     groups().remove(&group);
     let done = done.map_err(|e| format!("waiting for `{}`: {e}", name(&command)))?;
-    let text = [done.stdout, done.stderr]
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .concat();
+    let text = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     if !done.status.success() {
-        return Err(format!(
-            "`{}` ended with {}: {}",
-            name(&command),
-            done.status,
-            text.trim()
-        ));
+        return Err(format!("`{}` ended with {}: {}", name(&command), done.status, text.trim()));
     }
     Ok(text)
 }

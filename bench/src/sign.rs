@@ -17,15 +17,8 @@ fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
     } else {
         block[..key.len()].copy_from_slice(key);
     }
-    let inner = Sha256::new()
-        .chain_update(block.map(|b| b ^ 0x36))
-        .chain_update(message)
-        .finalize();
-    Sha256::new()
-        .chain_update(block.map(|b| b ^ 0x5c))
-        .chain_update(inner)
-        .finalize()
-        .into()
+    let inner = Sha256::new().chain_update(block.map(|b| b ^ 0x36)).chain_update(message).finalize();
+    Sha256::new().chain_update(block.map(|b| b ^ 0x5c)).chain_update(inner).finalize().into()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -36,11 +29,7 @@ fn hex(bytes: &[u8]) -> String {
 pub fn encode(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let one = |byte| {
-        if plain(byte) {
-            char::from(byte).to_string()
-        } else {
-            format!("%{byte:02X}")
-        }
+        if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
     };
     text.bytes().map(one).collect()
 }
@@ -69,26 +58,15 @@ impl Aws {
         ];
         pairs.extend_from_slice(query);
         pairs.sort_unstable();
-        let query: Vec<_> = pairs
-            .iter()
-            .map(|(k, v)| format!("{}={}", encode(k), encode(v)))
-            .collect();
+        let query: Vec<_> = pairs.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
         let query = query.join("&");
-        let canonical = format!(
-            "{method}\n{path}\n{query}\nhost:{}\n\nhost\nUNSIGNED-PAYLOAD",
-            self.host
-        );
+        let canonical = format!("{method}\n{path}\n{query}\nhost:{}\n\nhost\nUNSIGNED-PAYLOAD", self.host);
         let digest = hex(&Sha256::digest(canonical));
         let to_sign = format!("AWS4-HMAC-SHA256\n{time}\n{scope}\n{digest}");
         let start = format!("AWS4{}", self.secret).into_bytes();
         let steps = [day.as_str(), REGION, "s3", "aws4_request"];
-        let key = steps
-            .iter()
-            .fold(start, |key, step| hmac(&key, step.as_bytes()).to_vec());
-        format!(
-            "{path}?{query}&X-Amz-Signature={}",
-            hex(&hmac(&key, to_sign.as_bytes()))
-        )
+        let key = steps.iter().fold(start, |key, step| hmac(&key, step.as_bytes()).to_vec());
+        format!("{path}?{query}&X-Amz-Signature={}", hex(&hmac(&key, to_sign.as_bytes())))
     }
 }
 
@@ -96,14 +74,10 @@ impl Aws {
 pub fn azure_sas(account: &str, key: &str) -> Result<String, String> {
     let (version, permissions, expiry) = ("2019-12-12", "rwdlac", "2099-01-01T00:00:00Z");
     let to_sign = format!("{account}\n{permissions}\nb\nsco\n\n{expiry}\n\n\n{version}\n");
-    let key = STANDARD
-        .decode(key)
-        .map_err(|e| format!("the account key is not base64: {e}"))?;
+    let key = STANDARD.decode(key).map_err(|e| format!("the account key is not base64: {e}"))?;
     let signature = encode(&STANDARD.encode(hmac(&key, to_sign.as_bytes())));
     let expiry = encode(expiry);
-    Ok(format!(
-        "sv={version}&ss=b&srt=sco&sp={permissions}&se={expiry}&sig={signature}"
-    ))
+    Ok(format!("sv={version}&ss=b&srt=sco&sp={permissions}&se={expiry}&sig={signature}"))
 }
 
 #[cfg(test)]

@@ -66,13 +66,7 @@ pub struct Table {
 
 impl Table {
     pub fn new(id: &str, title: impl Into<String>, unit: Unit, remark: impl Into<String>) -> Self {
-        Self {
-            id: id.to_string(),
-            title: title.into(),
-            unit,
-            remark: remark.into(),
-            rows: Vec::new(),
-        }
+        Self { id: id.to_string(), title: title.into(), unit, remark: remark.into(), rows: Vec::new() }
     }
 
     pub fn row(&self, name: &str) -> Option<&Row> {
@@ -83,31 +77,16 @@ impl Table {
     pub fn markdown(&self) -> String {
         let unit = self.unit.name();
         let written = self.rows.iter().any(|row| row.syncs.is_some());
-        let (head, rule) = if written {
-            (" synced when answered |", "---|")
-        } else {
-            ("", "")
-        };
+        let (head, rule) = if written { (" synced when answered |", "---|") } else { ("", "") };
         let mut text = format!("### {}\n\n", self.title);
-        let _ = writeln!(
-            text,
-            "| who | median ({unit}) | min–max | n | jumpbag better by |{head}"
-        );
+        let _ = writeln!(text, "| who | median ({unit}) | min–max | n | jumpbag better by |{head}");
         let _ = writeln!(text, "|---|---:|---:|---:|---:|{rule}");
         let jumpbag = self.row(JUMPBAG).and_then(Row::median);
         for row in &self.rows {
             let _ = write!(text, "{}", self.line(row, jumpbag));
-            let _ = if written {
-                writeln!(text, " {} |", syncs(row))
-            } else {
-                writeln!(text)
-            };
+            let _ = if written { writeln!(text, " {} |", syncs(row)) } else { writeln!(text) };
         }
-        for (row, failure) in self
-            .rows
-            .iter()
-            .filter_map(|row| Some((row, row.failure.as_ref()?)))
-        {
+        for (row, failure) in self.rows.iter().filter_map(|row| Some((row, row.failure.as_ref()?))) {
             let _ = writeln!(text, "\n{}: {}", row.name, cell(failure));
         }
         if !self.remark.is_empty() {
@@ -129,10 +108,7 @@ impl Table {
         let ratio = ratio.map_or_else(|| "–".to_string(), |ratio| format!("{ratio:.2}×"));
         let (low, high) = (number(row.min()), number(row.max()));
         let (name, count) = (&row.name, row.samples.len());
-        format!(
-            "| {name} | {} | {low}–{high} | {count} | {ratio} |",
-            number(median)
-        )
+        format!("| {name} | {} | {low}–{high} | {count} | {ratio} |", number(median))
     }
 }
 
@@ -164,12 +140,7 @@ mod tests {
     use super::*;
 
     fn row(name: &str, samples: &[f64]) -> Row {
-        Row {
-            name: name.into(),
-            syncs: Some(Syncs::No),
-            samples: samples.to_vec(),
-            failure: None,
-        }
+        Row { name: name.into(), syncs: Some(Syncs::No), samples: samples.to_vec(), failure: None }
     }
 
     #[test]
@@ -191,14 +162,8 @@ mod tests {
     #[test]
     fn who_was_not_measured_is_named_with_the_reason() {
         let mut table = Table::new("x", "X", Unit::PerSecond, "");
-        table.rows = vec![Row {
-            failure: Some("is not there".into()),
-            ..row("peer", &[])
-        }];
+        table.rows = vec![Row { failure: Some("is not there".into()), ..row("peer", &[]) }];
         let text = table.markdown();
-        assert!(
-            text.contains("| peer | not measured |") && text.contains("peer: is not there"),
-            "{text}"
-        );
+        assert!(text.contains("| peer | not measured |") && text.contains("peer: is not there"), "{text}");
     }
 }

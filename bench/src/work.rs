@@ -90,17 +90,7 @@ impl Bench {
     ) -> Self {
         let (small, large) = (Content::base(SMALL), Content::base(LARGE));
         let (folders, filled) = (Cell::new(0), RefCell::default());
-        Self {
-            root,
-            peers,
-            missing,
-            runs,
-            quick,
-            small,
-            large,
-            folders,
-            filled,
-        }
+        Self { root, peers, missing, runs, quick, small, large, folders, filled }
     }
 
     /// `full`, or `quick` in a quick run.
@@ -129,11 +119,7 @@ impl Bench {
         let mut server = Server::spawn(peer.command(folder.path(), address), address, folder.path())?;
         server.answered(&peer.probe(address), |_| true)?;
         let dialect = peer.dialect(folder.path(), address)?;
-        Ok(Running {
-            server,
-            dialect,
-            folder,
-        })
+        Ok(Running { server, dialect, folder })
     }
 
     /// A server of `peer` that holds `files` files; started and filled once, then kept to the end.
@@ -143,10 +129,7 @@ impl Bench {
             return known.clone();
         }
         crate::say(&format!("  filling {} with {files} files", peer.name()));
-        let made = self
-            .start(peer)
-            .and_then(|running| self.fill(running, files))
-            .map(Rc::new);
+        let made = self.start(peer).and_then(|running| self.fill(running, files)).map(Rc::new);
         self.filled.borrow_mut().insert(key, made.clone());
         made
     }
@@ -157,19 +140,13 @@ impl Bench {
         let mut left = files;
         while left > 0 {
             let batch = left.min(10_000);
-            let lanes = self
-                .uploads(&running, CLIENTS.min(batch), batch / CLIENTS.min(batch))
-                .0;
+            let lanes = self.uploads(&running, CLIENTS.min(batch), batch / CLIENTS.min(batch)).0;
             let rest = limit.saturating_sub(began.elapsed());
             let outcome = load::run(running.server.address, &Plan::Lanes(&lanes), rest)?;
             left -= outcome.done;
             let expected: usize = lanes.iter().map(Vec::len).sum();
             if outcome.done < expected {
-                return Err(format!(
-                    "only {} of {files} files after {} s",
-                    files - left,
-                    limit.as_secs()
-                ));
+                return Err(format!("only {} of {files} files after {} s", files - left, limit.as_secs()));
             }
         }
         let list = running.whole_list(limit)?;
@@ -192,10 +169,7 @@ impl Bench {
         let one = |_| {
             let (name, stamp) = fresh();
             let content = Content::new(stamp, &self.small);
-            (
-                running.dialect.upload(&name, &content),
-                running.dialect.delete(&name),
-            )
+            (running.dialect.upload(&name, &content), running.dialect.delete(&name))
         };
         (0..lanes).map(|_| (0..each).map(one).unzip()).unzip()
     }
@@ -210,10 +184,7 @@ impl Bench {
         for table in &mut tables {
             table.rows = contestants.iter().map(|c| row(&c.name, c.syncs)).collect();
         }
-        let title = tables
-            .first()
-            .map(|table| table.title.clone())
-            .unwrap_or_default();
+        let title = tables.first().map(|table| table.title.clone()).unwrap_or_default();
         for run in 1..=runs {
             for (place, contestant) in contestants.iter_mut().enumerate() {
                 if tables.iter().any(|table| table.rows[place].failure.is_some()) {
@@ -221,27 +192,21 @@ impl Bench {
                 }
                 crate::say(&format!("{title}: run {run} of {runs}: {}", contestant.name));
                 match self.settle().and_then(|()| (contestant.turn)()) {
-                    Ok(samples) => samples
-                        .iter()
-                        .for_each(|(t, value)| tables[*t].rows[place].samples.push(*value)),
+                    Ok(samples) => {
+                        samples.iter().for_each(|(t, value)| tables[*t].rows[place].samples.push(*value))
+                    }
                     Err(error) => {
                         crate::say(&format!("  failed: {error}"));
                         let text = format!("failed in run {run}: {error}");
-                        tables
-                            .iter_mut()
-                            .for_each(|table| table.rows[place].failure = Some(text.clone()));
+                        tables.iter_mut().for_each(|table| table.rows[place].failure = Some(text.clone()));
                     }
                 }
             }
         }
         for table in &mut tables {
             // Who gave no sample for this table and did not fail has nothing to do with it.
-            table
-                .rows
-                .retain(|row| !row.samples.is_empty() || row.failure.is_some());
-            table
-                .rows
-                .extend(self.missing.iter().map(|(name, _)| row(name, None)));
+            table.rows.retain(|row| !row.samples.is_empty() || row.failure.is_some());
+            table.rows.extend(self.missing.iter().map(|(name, _)| row(name, None)));
         }
         tables
     }
@@ -268,12 +233,7 @@ impl Bench {
 }
 
 fn row(name: &str, syncs: Option<Syncs>) -> Row {
-    Row {
-        name: name.to_string(),
-        syncs,
-        samples: Vec::new(),
-        failure: None,
-    }
+    Row { name: name.to_string(), syncs, samples: Vec::new(), failure: None }
 }
 
 /// A file name and a content stamp that were not used before.
@@ -292,10 +252,7 @@ pub struct Listed {
 impl Listed {
     /// How often `mark` stands in the list.
     pub fn rows(&self, mark: &str) -> usize {
-        self.pages
-            .iter()
-            .map(|page| String::from_utf8_lossy(page).matches(mark).count())
-            .sum()
+        self.pages.iter().map(|page| String::from_utf8_lossy(page).matches(mark).count()).sum()
     }
 }
 
@@ -312,10 +269,7 @@ impl Running {
             page = self.dialect.next(&body);
             pages.push(body);
             if page.is_none() {
-                return Ok(Listed {
-                    pages,
-                    seconds: began.elapsed().as_secs_f64(),
-                });
+                return Ok(Listed { pages, seconds: began.elapsed().as_secs_f64() });
             }
             if began.elapsed() > limit {
                 return Err(format!("the list was not complete after {} s", limit.as_secs()));

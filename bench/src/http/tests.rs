@@ -49,21 +49,13 @@ fn a_connection_that_was_closed_between_two_requests_is_opened_anew() {
     let address = serve(vec![vec![answer.clone()], vec![answer]]);
     let mut connection = Connection::open(address).expect("a connection");
     for _ in 0..2 {
-        assert_eq!(
-            connection
-                .send(&request(address), Body::Drop)
-                .expect("an answer")
-                .status,
-            204
-        );
+        assert_eq!(connection.send(&request(address), Body::Drop).expect("an answer").status, 204);
     }
 }
 
 #[test]
 fn an_answer_cut_short_is_an_error_and_not_sent_again() {
-    let address = serve(vec![vec![
-        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_vec(),
-    ]]);
+    let address = serve(vec![vec![b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort".to_vec()]]);
     let mut connection = Connection::open(address).expect("a connection");
     let error = connection.send(&request(address), Body::Drop).err();
     assert_eq!(error.as_deref(), Some("the connection ended inside an answer"));
@@ -71,13 +63,8 @@ fn an_answer_cut_short_is_an_error_and_not_sent_again() {
 
 #[test]
 fn the_body_of_an_error_is_in_its_message() {
-    let address = serve(vec![vec![
-        b"HTTP/1.1 507 Full\r\nContent-Length: 7\r\n\r\nno room".to_vec(),
-    ]]);
+    let address = serve(vec![vec![b"HTTP/1.1 507 Full\r\nContent-Length: 7\r\n\r\nno room".to_vec()]]);
     let mut connection = Connection::open(address).expect("a connection");
     let answer = connection.send(&request(address), Body::Drop).expect("an answer");
-    assert_eq!(
-        answer.success("an upload").err().as_deref(),
-        Some("an upload: answered 507 `no room`")
-    );
+    assert_eq!(answer.success("an upload").err().as_deref(), Some("an upload: answered 507 `no room`"));
 }

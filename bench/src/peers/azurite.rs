@@ -34,11 +34,7 @@ impl Peer for Azurite {
             command.arg("--version");
             command
         })?;
-        Ok(format!(
-            "{} (node {})",
-            package["version"].as_str().unwrap_or("unknown"),
-            node.trim()
-        ))
+        Ok(format!("{} (node {})", package["version"].as_str().unwrap_or("unknown"), node.trim()))
     }
 
     fn syncs(&self) -> Syncs {
@@ -52,14 +48,9 @@ impl Peer for Azurite {
 
     fn command(&self, folder: &Path, address: SocketAddr) -> Command {
         let mut command = Command::new("node");
-        command
-            .arg(self.modules.join(".bin/azurite-blob"))
-            .arg("--location")
-            .arg(folder.join("data"));
+        command.arg(self.modules.join(".bin/azurite-blob")).arg("--location").arg(folder.join("data"));
         command.args(["--silent", "--skipApiVersionCheck", "--disableTelemetry"]);
-        command
-            .args(["--blobHost", "127.0.0.1", "--blobPort"])
-            .arg(address.port().to_string());
+        command.args(["--blobHost", "127.0.0.1", "--blobPort"]).arg(address.port().to_string());
         command
     }
 
@@ -96,18 +87,11 @@ impl Dialect for Spoken {
     }
 
     fn delete(&self, name: &str) -> Request {
-        Request::bare(
-            "DELETE",
-            &format!("{CONTAINER}/{name}?{}", self.sas),
-            self.address,
-            "",
-        )
+        Request::bare("DELETE", &format!("{CONTAINER}/{name}?{}", self.sas), self.address, "")
     }
 
     fn list(&self, page: Option<&str>) -> Request {
-        let marker = page
-            .map(|page| format!("&marker={}", encode(page)))
-            .unwrap_or_default();
+        let marker = page.map(|page| format!("&marker={}", encode(page))).unwrap_or_default();
         let target = format!("{CONTAINER}?restype=container&comp=list{marker}&{}", self.sas);
         Request::bare("GET", &target, self.address, "")
     }

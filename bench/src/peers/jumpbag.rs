@@ -45,21 +45,9 @@ impl Peer for Jumpbag {
 
     fn command(&self, folder: &Path, address: SocketAddr) -> Command {
         let mut command = Command::new(&self.program);
+        command.arg("--listen").arg(address.to_string()).arg("--data-dir").arg(folder.join("data"));
         command
-            .arg("--listen")
-            .arg(address.to_string())
-            .arg("--data-dir")
-            .arg(folder.join("data"));
-        command
-            .args([
-                "--set",
-                "rate_limits=false",
-                "--set",
-                "ops_listen=",
-                "--set",
-                "log_level=warn",
-                "serve",
-            ])
+            .args(["--set", "rate_limits=false", "--set", "ops_listen=", "--set", "log_level=warn", "serve"])
             .current_dir(folder);
         command
     }
@@ -70,41 +58,22 @@ impl Peer for Jumpbag {
 
     fn dialect(&self, folder: &Path, address: SocketAddr) -> Result<Box<dyn Dialect>> {
         let mut command = Command::new(&self.program);
-        command
-            .arg("--data-dir")
-            .arg(folder.join("data"))
-            .current_dir(folder);
-        command.args([
-            "clients",
-            "add",
-            "bench",
-            "--permission",
-            "Library.Manage",
-            "--json",
-        ]);
+        command.arg("--data-dir").arg(folder.join("data")).current_dir(folder);
+        command.args(["clients", "add", "bench", "--permission", "Library.Manage", "--json"]);
         let made = crate::process::output(command)?;
         // A log line may stand beside the one JSON object.
-        let json = made
-            .find('{')
-            .zip(made.rfind('}'))
-            .map(|(from, to)| &made[from..=to]);
+        let json = made.find('{').zip(made.rfind('}')).map(|(from, to)| &made[from..=to]);
         let client: Value = json
             .and_then(|text| serde_json::from_str(text).ok())
             .ok_or_else(|| format!("`clients add --json` printed no JSON object: {}", made.trim()))?;
         let token = token(address, &client)?;
-        Ok(Box::new(Spoken {
-            address,
-            bearer: format!("Authorization: Bearer {token}\r\n"),
-        }))
+        Ok(Box::new(Spoken { address, bearer: format!("Authorization: Bearer {token}\r\n") }))
     }
 }
 
 fn token(address: SocketAddr, client: &Value) -> Result<String> {
     let field = |name: &str| {
-        client[name]
-            .as_str()
-            .ok_or_else(|| format!("`clients add --json` printed no `{name}`"))
-            .map(encode)
+        client[name].as_str().ok_or_else(|| format!("`clients add --json` printed no `{name}`")).map(encode)
     };
     let form = format!(
         "grant_type=client_credentials&client_id={}&client_secret={}&scope={}",
@@ -112,16 +81,10 @@ fn token(address: SocketAddr, client: &Value) -> Result<String> {
         field("client_secret")?,
         encode(SCOPE)
     );
-    let headers = format!(
-        "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
-        form.len()
-    );
-    let mut request = Request::bare(
-        "POST",
-        &format!("/{}/oauth2/v2.0/token", field("tenant")?),
-        address,
-        &headers,
-    );
+    let headers =
+        format!("Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len());
+    let mut request =
+        Request::bare("POST", &format!("/{}/oauth2/v2.0/token", field("tenant")?), address, &headers);
     request.first.extend_from_slice(form.as_bytes());
     let body = call(address, &request, "the token request")?;
     let answer: Value = serde_json::from_slice(&body).map_err(|e| format!("the token answer: {e}"))?;
@@ -186,9 +149,5 @@ pub fn like_jumpbag(rows: usize) -> Vec<u8> {
     };
     let rows: Vec<_> = (0..rows).map(row).collect();
     let context = "http://127.0.0.1:8080/api/$metadata#LibraryFiles";
-    format!(
-        "{{\"@odata.context\":\"{context}\",\"value\":[{}]}}",
-        rows.join(",")
-    )
-    .into_bytes()
+    format!("{{\"@odata.context\":\"{context}\",\"value\":[{}]}}", rows.join(",")).into_bytes()
 }

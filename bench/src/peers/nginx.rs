@@ -27,7 +27,7 @@ impl Peer for Nginx {
         let text = crate::process::output(command).map_err(|e| format!("{e}; `bench/setup` installs it"))?;
         if !text.contains("http_dav_module") {
             return Err(
-                "this nginx was built without its WebDAV module; Debian's `nginx-light` has it".into(),
+                "this nginx was built without its WebDAV module; Debian's `nginx-light` has it".into()
             );
         }
         let line = text.lines().next().unwrap_or_default();
@@ -39,9 +39,7 @@ impl Peer for Nginx {
     }
 
     fn prepare(&self, folder: &Path, address: SocketAddr) -> Result<()> {
-        ["files", STATIC_FOLDER, "temp"]
-            .iter()
-            .try_for_each(|name| make_folder(&folder.join(name)))?;
+        ["files", STATIC_FOLDER, "temp"].iter().try_for_each(|name| make_folder(&folder.join(name)))?;
         let path = folder.join("nginx.conf");
         let text = configuration(folder, address);
         std::fs::write(&path, text).map_err(|e| format!("writing `{}`: {e}", path.display()))
@@ -49,12 +47,7 @@ impl Peer for Nginx {
 
     fn command(&self, folder: &Path, _: SocketAddr) -> Command {
         let mut command = Command::new("nginx");
-        command
-            .arg("-p")
-            .arg(folder)
-            .arg("-c")
-            .arg(folder.join("nginx.conf"))
-            .args(["-e", "stderr"]);
+        command.arg("-p").arg(folder).arg("-c").arg(folder.join("nginx.conf")).args(["-e", "stderr"]);
         command
     }
 
@@ -72,15 +65,9 @@ impl Peer for Nginx {
 fn configuration(folder: &Path, address: SocketAddr) -> String {
     let folder = folder.display();
     let temp = |kind: &str| format!("    {kind}_temp_path {folder}/temp/{kind};\n");
-    let temps: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(temp)
-        .concat();
+    let temps: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(temp).concat();
     // Workers must be able to write a folder of whoever runs this; only root may change the user at all.
-    let user = if rustix::process::geteuid().is_root() {
-        "user root;\n"
-    } else {
-        ""
-    };
+    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
     format!(
         "{user}daemon off;\nworker_processes auto;\npid {folder}/nginx.pid;\nevents {{ worker_connections 1024; }}\n\
          http {{\n{temps}    access_log off;\n    sendfile on;\n    tcp_nopush on;\n    default_type application/octet-stream;\n    \
@@ -94,11 +81,7 @@ struct Spoken(SocketAddr);
 
 impl Dialect for Spoken {
     fn upload(&self, name: &str, content: &Content) -> Request {
-        content.request(
-            &format!("PUT /files/{name} HTTP/1.1\r\nHost: {}\r\n", self.0),
-            "",
-            "",
-        )
+        content.request(&format!("PUT /files/{name} HTTP/1.1\r\nHost: {}\r\n", self.0), "", "")
     }
 
     fn delete(&self, name: &str) -> Request {

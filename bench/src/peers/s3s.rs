@@ -38,12 +38,8 @@ impl Peer for S3s {
 
     fn command(&self, folder: &Path, address: SocketAddr) -> Command {
         let mut command = Command::new(&self.program);
-        command
-            .args(["--host", "127.0.0.1", "--port"])
-            .arg(address.port().to_string());
-        command
-            .args(["--access-key", ACCESS, "--secret-key", SECRET])
-            .arg(folder.join("root"));
+        command.args(["--host", "127.0.0.1", "--port"]).arg(address.port().to_string());
+        command.args(["--access-key", ACCESS, "--secret-key", SECRET]).arg(folder.join("root"));
         command.env("RUST_LOG", "error");
         command
     }
@@ -54,12 +50,7 @@ impl Peer for S3s {
 
     fn dialect(&self, _: &Path, address: SocketAddr) -> Result<Box<dyn Dialect>> {
         let now = chrono::Utc::now();
-        let aws = Aws {
-            access: ACCESS,
-            secret: SECRET,
-            host: address.to_string(),
-            now,
-        };
+        let aws = Aws { access: ACCESS, secret: SECRET, host: address.to_string(), now };
         Ok(Box::new(Spoken { address, aws }))
     }
 }
@@ -72,11 +63,7 @@ struct Spoken {
 impl Dialect for Spoken {
     fn upload(&self, name: &str, content: &Content) -> Request {
         let target = self.aws.target("PUT", &format!("/bench/{name}"), &[]);
-        content.request(
-            &format!("PUT {target} HTTP/1.1\r\nHost: {}\r\n", self.address),
-            "",
-            "",
-        )
+        content.request(&format!("PUT {target} HTTP/1.1\r\nHost: {}\r\n", self.address), "", "")
     }
 
     fn delete(&self, name: &str) -> Request {

@@ -19,12 +19,7 @@ pub fn run(bench: &Bench) -> Vec<Table> {
                   pages they share are counted for each). The page cache is not in it.";
     let bytes = count * LARGE / 1024 / 1024;
     let tables = vec![
-        Table::new(
-            MEMORY,
-            format!("Peak memory under {count} uploads of 20 MiB"),
-            Unit::Mebibytes,
-            remark,
-        ),
+        Table::new(MEMORY, format!("Peak memory under {count} uploads of 20 MiB"), Unit::Mebibytes, remark),
         Table::new(
             "concurrent-time",
             format!("{count} uploads of 20 MiB at once"),
@@ -46,11 +41,7 @@ fn turn(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
         vec![running.dialect.upload(&name, &Content::new(stamp, &bench.large))]
     };
     let lanes: Vec<_> = (0..count(bench)).map(lane).collect();
-    let outcome = load::run(
-        running.server.address,
-        &Plan::Lanes(&lanes),
-        Duration::from_secs(120),
-    )?;
+    let outcome = load::run(running.server.address, &Plan::Lanes(&lanes), Duration::from_secs(120))?;
     let memory = running.server.memory("VmHWM")?;
     Ok(vec![(0, memory), (1, outcome.seconds * 1000.0)])
 }

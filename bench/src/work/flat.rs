@@ -70,11 +70,7 @@ fn up_and_down(bench: &Bench, running: &Running) -> Result<(f64, f64)> {
     let go = |lanes| {
         let outcome = load::run(running.server.address, &Plan::Lanes(lanes), patience)?;
         if outcome.done < all {
-            return Err(format!(
-                "only {} of {all} calls in {} s",
-                outcome.done,
-                patience.as_secs()
-            ));
+            return Err(format!("only {} of {all} calls in {} s", outcome.done, patience.as_secs()));
         }
         Ok(outcome.per_second())
     };

@@ -22,19 +22,13 @@ pub fn id(files: usize) -> String {
 
 pub fn run(bench: &Bench) -> Vec<Table> {
     let sizes = [10, 1_000, bench.many()];
-    sizes
-        .into_iter()
-        .flat_map(|files| of_size(bench, files))
-        .collect()
+    sizes.into_iter().flat_map(|files| of_size(bench, files)).collect()
 }
 
 fn of_size(bench: &Bench, files: usize) -> Vec<Table> {
     let whole = files == bench.many();
     let (title, unit) = if whole {
-        (
-            format!("List of {files} files, complete, one client"),
-            Unit::Milliseconds,
-        )
+        (format!("List of {files} files, complete, one client"), Unit::Milliseconds)
     } else {
         (format!("Lists of {files} files, 16 clients"), Unit::PerSecond)
     };
@@ -47,11 +41,7 @@ fn of_size(bench: &Bench, files: usize) -> Vec<Table> {
     );
     let table = Table::new(&id(files), title, unit, remark);
     let turn = move |running: &Running| {
-        if whole {
-            once(running)
-        } else {
-            repeated(bench, running, None)
-        }
+        if whole { once(running) } else { repeated(bench, running, None) }
     };
     let mut contestants: Vec<_> = bench
         .peers
@@ -85,50 +75,26 @@ fn shape(whole: bool) -> &'static str {
 /// What each peer's list weighs, because they do not say the same about a file.
 fn sizes(bench: &Bench, files: usize) -> String {
     let one = |peer: &dyn Peer| {
-        let listed = bench
-            .filled(peer, files)
-            .and_then(|running| running.whole_list(PATIENCE))
-            .ok()?;
+        let listed = bench.filled(peer, files).and_then(|running| running.whole_list(PATIENCE)).ok()?;
         let bytes: usize = listed.pages.iter().map(Vec::len).sum();
-        Some(format!(
-            "{} {bytes} in {} page(s)",
-            peer.name(),
-            listed.pages.len()
-        ))
+        Some(format!("{} {bytes} in {} page(s)", peer.name(), listed.pages.len()))
     };
     let all: Vec<_> = bench.peers.iter().map(AsRef::as_ref).filter_map(one).collect();
-    format!(
-        "Bytes of a list: {}.",
-        if all.is_empty() {
-            "none seen".to_string()
-        } else {
-            all.join(", ")
-        }
-    )
+    format!("Bytes of a list: {}.", if all.is_empty() { "none seen".to_string() } else { all.join(", ") })
 }
 
 fn peer<'a>(bench: &'a Bench, name: &str) -> Option<&'a dyn Peer> {
-    bench
-        .peers
-        .iter()
-        .map(AsRef::as_ref)
-        .find(|peer| peer.name() == name)
+    bench.peers.iter().map(AsRef::as_ref).find(|peer| peer.name() == name)
 }
 
 /// The bytes of jumpbag's list and where they are from.
 fn static_list(bench: &Bench, files: usize) -> (Vec<u8>, &'static str) {
     let own = peer(bench, JUMPBAG).and_then(|jumpbag| {
-        bench
-            .filled(jumpbag, files)
-            .and_then(|running| running.whole_list(PATIENCE))
-            .ok()
+        bench.filled(jumpbag, files).and_then(|running| running.whole_list(PATIENCE)).ok()
     });
     match own {
         Some(listed) => (listed.pages.concat(), "jumpbag's own answer"),
-        None => (
-            like_jumpbag(files),
-            "made up in the shape of jumpbag's answer, because there is none",
-        ),
+        None => (like_jumpbag(files), "made up in the shape of jumpbag's answer, because there is none"),
     }
 }
 
@@ -158,18 +124,12 @@ fn once(running: &Running) -> Result<Samples> {
 fn repeated(bench: &Bench, running: &Running, request: Option<&Request>) -> Result<Samples> {
     let (address, list) = (running.server.address, running.dialect.list(None));
     let request = request.unwrap_or(&list);
-    let first = Connection::open(address)?
-        .send(request, Body::Drop)?
-        .success("a list")?
-        .bytes;
+    let first = Connection::open(address)?.send(request, Body::Drop)?.success("a list")?.bytes;
     let limit = Duration::from_millis(bench.scaled(3_000, 1_000));
     let outcome = load::run(address, &Plan::Repeat(CLIENTS, request), limit)?;
     let expected = first * outcome.done as u64;
     if outcome.bytes != expected {
-        return Err(format!(
-            "{} answers held {} bytes, not {expected}",
-            outcome.done, outcome.bytes
-        ));
+        return Err(format!("{} answers held {} bytes, not {expected}", outcome.done, outcome.bytes));
     }
     Ok(vec![(0, outcome.per_second())])
 }

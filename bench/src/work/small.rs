@@ -23,12 +23,7 @@ pub fn uploads(bench: &Bench) -> Vec<Table> {
     );
     let tables = vec![
         Table::new(UPLOADS, "Uploads of 4 KiB by 16 clients", Unit::PerSecond, remark),
-        Table::new(
-            "small-p50",
-            "Uploads of 4 KiB by 16 clients: median of a call",
-            Unit::Milliseconds,
-            "",
-        ),
+        Table::new("small-p50", "Uploads of 4 KiB by 16 clients: median of a call", Unit::Milliseconds, ""),
         Table::new(
             "small-p99",
             "Uploads of 4 KiB by 16 clients: 99 % of calls within",
@@ -39,32 +34,9 @@ pub fn uploads(bench: &Bench) -> Vec<Table> {
     let mut contestants = bench.contestants(upload_turn);
     let count = each(bench) * CLIENTS;
     let works = [
-        (
-            physical::FILES,
-            Work::Files {
-                threads: CLIENTS,
-                size: SMALL,
-                count,
-            },
-        ),
-        (
-            physical::LOG,
-            Work::Log {
-                threads: CLIENTS,
-                size: SMALL,
-                count,
-                allocated: false,
-            },
-        ),
-        (
-            physical::ALLOCATED,
-            Work::Log {
-                threads: CLIENTS,
-                size: SMALL,
-                count,
-                allocated: true,
-            },
-        ),
+        (physical::FILES, Work::Files { threads: CLIENTS, size: SMALL, count }),
+        (physical::LOG, Work::Log { threads: CLIENTS, size: SMALL, count, allocated: false }),
+        (physical::ALLOCATED, Work::Log { threads: CLIENTS, size: SMALL, count, allocated: true }),
     ];
     contestants.extend(works.into_iter().map(|(name, work)| Contestant {
         name: name.to_string(),

@@ -42,14 +42,7 @@ fn readers<'a>(
     bench: &'a Bench,
     turn: fn(&'a Bench, &'a dyn Peer) -> Result<Samples>,
 ) -> Vec<Contestant<'a>> {
-    bench
-        .contestants(turn)
-        .into_iter()
-        .map(|contestant| Contestant {
-            syncs: None,
-            ..contestant
-        })
-        .collect()
+    bench.contestants(turn).into_iter().map(|contestant| Contestant { syncs: None, ..contestant }).collect()
 }
 
 fn start_turn(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
@@ -73,8 +66,6 @@ fn idle_turn(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
     server.answered(&peer.probe(address), |_| true)?;
     let before = server.memory("VmRSS")?;
     let dialect = peer.dialect(folder.path(), address)?;
-    Connection::open(address)?
-        .send(&dialect.list(None), Body::Drop)?
-        .success("a list")?;
+    Connection::open(address)?.send(&dialect.list(None), Body::Drop)?.success("a list")?;
     Ok(vec![(0, before), (1, server.memory("VmRSS")?)])
 }

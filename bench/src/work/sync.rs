@@ -58,42 +58,17 @@ fn seen(bench: &Bench, peer: &dyn Peer) -> Result<String> {
     upload()?;
     let after = read()?;
     let lines: Vec<_> = after[before..].lines().collect();
-    let count = |call: &str| {
-        lines
-            .iter()
-            .filter(|line| line.contains(&format!("{call}(")))
-            .count()
-    };
-    let mut found: Vec<_> = CALLS
-        .iter()
-        .map(|c| (*c, count(c)))
-        .filter(|(_, n)| *n > 0)
-        .collect();
-    let opened = lines
-        .iter()
-        .filter(|line| line.contains("O_SYNC") || line.contains("O_DSYNC"))
-        .count();
+    let count = |call: &str| lines.iter().filter(|line| line.contains(&format!("{call}("))).count();
+    let mut found: Vec<_> = CALLS.iter().map(|c| (*c, count(c))).filter(|(_, n)| *n > 0).collect();
+    let opened = lines.iter().filter(|line| line.contains("O_SYNC") || line.contains("O_DSYNC")).count();
     found.extend((opened > 0).then_some(("open with O_SYNC", opened)));
     let found: Vec<_> = found.iter().map(|(call, n)| format!("{n} × {call}")).collect();
-    Ok(if found.is_empty() {
-        "no sync call".to_string()
-    } else {
-        found.join(", ")
-    })
+    Ok(if found.is_empty() { "no sync call".to_string() } else { found.join(", ") })
 }
 
 fn traced(command: &Command, trace: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace
-        .args([
-            "-f",
-            "-qq",
-            "-e",
-            &format!("trace=openat,{}", CALLS.join(",")),
-            "-o",
-        ])
-        .arg(trace)
-        .arg("--");
+    strace.args(["-f", "-qq", "-e", &format!("trace=openat,{}", CALLS.join(",")), "-o"]).arg(trace).arg("--");
     strace.arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {

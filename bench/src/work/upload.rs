@@ -32,17 +32,13 @@ fn turn(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
     let mut connection = Connection::open(running.server.address)?;
     let (name, stamp) = fresh();
     let warm = running.dialect.upload(&name, &Content::new(stamp, &bench.small));
-    connection
-        .send(&warm, Body::Drop)?
-        .success("the upload before the measured ones")?;
+    connection.send(&warm, Body::Drop)?.success("the upload before the measured ones")?;
     let mut samples = Vec::new();
     for _ in 0..EACH_TURN {
         let (name, stamp) = fresh();
         let request = running.dialect.upload(&name, &Content::new(stamp, &bench.large));
         let began = Instant::now();
-        connection
-            .send(&request, Body::Drop)?
-            .success("a 20 MiB upload")?;
+        connection.send(&request, Body::Drop)?.success("a 20 MiB upload")?;
         samples.push((0, began.elapsed().as_secs_f64() * 1000.0));
     }
     Ok(samples)
@@ -50,10 +46,7 @@ fn turn(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
 
 fn physical_turn(bench: &Bench) -> Result<Samples> {
     let folder = bench.folder("physical")?;
-    let work = physical::Work::File {
-        size: LARGE,
-        count: EACH_TURN,
-    };
+    let work = physical::Work::File { size: LARGE, count: EACH_TURN };
     let seconds = physical::in_a_process(&work, folder.path())?;
     Ok(seconds.into_iter().map(|seconds| (0, seconds * 1000.0)).collect())
 }

@@ -70,12 +70,7 @@ impl Access {
         let lifetime = settings.token_lifetime_seconds;
         keys::ensure(&catalog, Actor::operator("serve"), now).await?;
         let keys = load(&catalog, lifetime, now).await?;
-        let issuers = settings
-            .issuers
-            .iter()
-            .cloned()
-            .map(Issuer::new)
-            .collect::<Result<Vec<_>, _>>();
+        let issuers = settings.issuers.iter().cloned().map(Issuer::new).collect::<Result<Vec<_>, _>>();
         let issuers = issuers.map_err(|e| Error::Internal(format!("cannot prepare an issuer: {e}")))?;
         let mut audiences = settings.audiences.clone();
         audiences.extend(settings.public_url.clone());
@@ -114,10 +109,8 @@ impl Access {
             }
             answer => answer,
         };
-        let caller = caller.map_err(|e| Error::Unauthorized {
-            message: e.message(),
-            challenge: e.challenge(),
-        })?;
+        let caller =
+            caller.map_err(|e| Error::Unauthorized { message: e.message(), challenge: e.challenge() })?;
         self.confirm(caller, now).await
     }
 
@@ -157,13 +150,7 @@ impl Access {
         if clients.len() >= MANY {
             clients.clear();
         }
-        clients.insert(
-            client_id.to_owned(),
-            Known {
-                permissions: permissions.clone(),
-                at: now,
-            },
-        );
+        clients.insert(client_id.to_owned(), Known { permissions: permissions.clone(), at: now });
         Ok(permissions)
     }
 
@@ -232,9 +219,7 @@ impl Access {
             base,
             tenant: &self.tenant,
         };
-        mint(&keys.ring, &grant, now)
-            .map(Ok)
-            .map_err(|e| Error::Internal(e.to_string()))
+        mint(&keys.ring, &grant, now).map(Ok).map_err(|e| Error::Internal(e.to_string()))
     }
 
     async fn slow_down(&self, client_id: &str, address: IpAddr, now: Timestamp) -> Result<(), Error> {
@@ -271,14 +256,7 @@ fn is_fresh(at: Timestamp, now: Timestamp) -> bool {
 
 async fn load(catalog: &Catalog, lifetime: i64, now: Timestamp) -> Result<Keys, Error> {
     let keys = keys::all(catalog).await?;
-    let kids = keys
-        .iter()
-        .map(|key| format!("{} {:?}", key.kid, key.retired))
-        .collect();
+    let kids = keys.iter().map(|key| format!("{} {:?}", key.kid, key.retired)).collect();
     let ring = KeyRing::new(keys, lifetime).map_err(|e| Error::Internal(format!("signing keys: {e}")))?;
-    Ok(Keys {
-        ring: Arc::new(ring),
-        kids,
-        loaded: now,
-    })
+    Ok(Keys { ring: Arc::new(ring), kids, loaded: now })
 }

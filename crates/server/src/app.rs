@@ -70,21 +70,14 @@ impl Stores {
             Some(url) => BlobStore::bucket(url, &settings.blob_options)?,
             None => BlobStore::folder(&folder.join("blobs"))?,
         };
-        Ok(Stores {
-            catalog: Arc::new(catalog),
-            blobs,
-        })
+        Ok(Stores { catalog: Arc::new(catalog), blobs })
     }
 
     pub fn library(&self, settings: &Settings) -> Library {
         let rules = Rules {
             max_file_bytes: settings.max_file_bytes,
             small_file_bytes: settings.small_file_bytes,
-            names: if settings.strict_names {
-                Strictness::Strict
-            } else {
-                Strictness::Relaxed
-            },
+            names: if settings.strict_names { Strictness::Strict } else { Strictness::Relaxed },
             upload_memory_bytes: settings.upload_memory_bytes,
             retention_secs: settings.retention_days * 24 * 3600,
         };
@@ -130,10 +123,7 @@ impl App {
 
     /// Removes what uploads left behind that were cut off: walks over all blobs.
     pub async fn sweep_ownerless(&self, now: Timestamp) -> Result<(), crate::error::Error> {
-        let removed = self
-            .library
-            .remove_ownerless(now.plus_secs(-STAGED_GRACE_SECS))
-            .await?;
+        let removed = self.library.remove_ownerless(now.plus_secs(-STAGED_GRACE_SECS)).await?;
         self.metrics.swept(0, removed);
         if removed > 0 {
             tracing::info!(blobs = removed, "swept what cut-off uploads had left");

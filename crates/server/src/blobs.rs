@@ -70,9 +70,7 @@ impl BlobStore {
         crate::files::create_private_dir(path).map_err(|e| setup("create", e))?;
         let path = path.canonicalize().map_err(|e| setup("find", e))?;
         let parent = path.parent().unwrap_or(&path);
-        std::fs::File::open(parent)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|e| setup("sync", e))?;
+        std::fs::File::open(parent).and_then(|folder| folder.sync_all()).map_err(|e| setup("sync", e))?;
         let store =
             object_store::local::LocalFileSystem::new_with_prefix(&path).map_err(BlobError::Failed)?;
         Ok(BlobStore {
@@ -92,20 +90,11 @@ impl BlobStore {
         check_options(&url, options)?;
         let from_environment = std::env::vars()
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
-            .filter(|(name, _)| {
-                ["aws_", "azure_", "google_"]
-                    .iter()
-                    .any(|prefix| name.starts_with(prefix))
-            });
+            .filter(|(name, _)| ["aws_", "azure_", "google_"].iter().any(|prefix| name.starts_with(prefix)));
         let options = from_environment.chain(options.clone());
         let (store, prefix) = object_store::parse_url_opts(&url, options)
             .map_err(|e| BlobError::Setup(format!("`blob_url` = `{url}` cannot be used: {e}")))?;
-        Ok(BlobStore {
-            store: Arc::from(store),
-            prefix,
-            folder: None,
-            part: BUCKET_PART,
-        })
+        Ok(BlobStore { store: Arc::from(store), prefix, folder: None, part: BUCKET_PART })
     }
 
     /// Bytes of memory one upload may hold at a time.
@@ -147,11 +136,7 @@ impl BlobStore {
 
     /// The bytes of a blob, as they are stored: whoever serves them checks their digest.
     pub async fn open(&self, blob: &str) -> Result<BoxStream<'static, Result<Bytes, BlobError>>, BlobError> {
-        let found = self
-            .store
-            .get(&self.key(blob))
-            .await
-            .map_err(|e| missing(blob, e))?;
+        let found = self.store.get(&self.key(blob)).await.map_err(|e| missing(blob, e))?;
         let blob = blob.to_owned();
         Ok(found.into_stream().map_err(move |e| missing(&blob, e)).boxed())
     }
@@ -186,11 +171,8 @@ impl BlobStore {
         let mut writer = self.create();
         writer.write(Bytes::from_static(b"probe")).await?;
         let blob = writer.finish().await?;
-        let read = self
-            .open(&blob)
-            .await?
-            .try_fold(0, |sum, bytes| async move { Ok(sum + bytes.len()) })
-            .await;
+        let read =
+            self.open(&blob).await?.try_fold(0, |sum, bytes| async move { Ok(sum + bytes.len()) }).await;
         self.delete(&blob).await?;
         read.map(|_| ())
     }
@@ -210,10 +192,7 @@ pub struct BlobWriter {
 
 enum Sink {
     Folder(FileWriter),
-    Bucket {
-        upload: Box<dyn MultipartUpload>,
-        in_flight: Option<JoinHandle<object_store::Result<()>>>,
-    },
+    Bucket { upload: Box<dyn MultipartUpload>, in_flight: Option<JoinHandle<object_store::Result<()>>> },
 }
 
 impl BlobWriter {
@@ -226,11 +205,7 @@ impl BlobWriter {
             self.gather();
             self.waiting.push(bytes);
         }
-        if self.held >= self.store.part {
-            self.flush().await
-        } else {
-            Ok(())
-        }
+        if self.held >= self.store.part { self.flush().await } else { Ok(()) }
     }
 
     fn gather(&mut self) {
@@ -308,20 +283,10 @@ async fn take_back(sink: Sink, blob: &str) {
 impl Sink {
     async fn open(store: &BlobStore, blob: &str) -> Result<Sink, BlobError> {
         match &store.folder {
-            Some(folder) => FileWriter::create(folder, blob)
-                .await
-                .map(Sink::Folder)
-                .map_err(local),
+            Some(folder) => FileWriter::create(folder, blob).await.map(Sink::Folder).map_err(local),
             None => {
-                let upload = store
-                    .store
-                    .put_multipart(&store.key(blob))
-                    .await
-                    .map_err(failed)?;
-                Ok(Sink::Bucket {
-                    upload,
-                    in_flight: None,
-                })
+                let upload = store.store.put_multipart(&store.key(blob)).await.map_err(failed)?;
+                Ok(Sink::Bucket { upload, in_flight: None })
             }
         }
     }
@@ -350,10 +315,7 @@ impl Sink {
     async fn abort(self) -> Result<(), BlobError> {
         match self {
             Sink::Folder(file) => file.abort().await.map_err(local),
-            Sink::Bucket {
-                mut upload,
-                mut in_flight,
-            } => {
+            Sink::Bucket { mut upload, mut in_flight } => {
                 let _ = settle(&mut in_flight).await;
                 upload.abort().await.map_err(failed)
             }
@@ -369,10 +331,7 @@ async fn settle(in_flight: &mut Option<JoinHandle<object_store::Result<()>>>) ->
 }
 
 fn local(source: folder::At) -> BlobError {
-    failed(object_store::Error::Generic {
-        store: "folder",
-        source: source.into(),
-    })
+    failed(object_store::Error::Generic { store: "folder", source: source.into() })
 }
 
 /// A misspelt option must not send bytes elsewhere, and an address must not lead to a store that does not sync.
@@ -414,11 +373,7 @@ fn is_key(name: &str) -> bool {
 }
 
 fn failed(error: object_store::Error) -> BlobError {
-    if is_full(&error) {
-        BlobError::Full(error)
-    } else {
-        BlobError::Failed(error)
-    }
+    if is_full(&error) { BlobError::Full(error) } else { BlobError::Failed(error) }
 }
 
 fn missing(blob: &str, error: object_store::Error) -> BlobError {

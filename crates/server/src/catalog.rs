@@ -68,18 +68,15 @@ enum Link {
 impl Catalog {
     /// Opens or creates the SQLite database in `file` and brings its tables up to date.
     pub async fn open_sqlite(file: &Path) -> Result<Catalog, CatalogError> {
-        let catalog = Catalog {
-            backend: Backend::Sqlite(Box::new(sqlite::Sqlite::open(file)?)),
-        };
+        let catalog = Catalog { backend: Backend::Sqlite(Box::new(sqlite::Sqlite::open(file)?)) };
         catalog.migrate().await?;
         Ok(catalog)
     }
 
     /// Connects to PostgreSQL (`postgres://…`) and brings its tables up to date.
     pub async fn open_postgres(url: &str, connections: usize) -> Result<Catalog, CatalogError> {
-        let catalog = Catalog {
-            backend: Backend::Postgres(postgres::Postgres::open(url, connections).await?),
-        };
+        let catalog =
+            Catalog { backend: Backend::Postgres(postgres::Postgres::open(url, connections).await?) };
         catalog.migrate().await?;
         Ok(catalog)
     }
@@ -135,11 +132,7 @@ impl Catalog {
             Backend::Sqlite(sqlite) => sqlite.connection()?,
             Backend::Postgres(postgres) => Tx::new(Link::Postgres(postgres.connection().await?)),
         };
-        let begin = if self.is_shared() {
-            postgres::SNAPSHOT
-        } else {
-            "begin; select change from tenant"
-        };
+        let begin = if self.is_shared() { postgres::SNAPSHOT } else { "begin; select change from tenant" };
         tx.script(begin).await?;
         Ok(Frozen { tx: Some(tx) })
     }
@@ -164,9 +157,7 @@ struct Frozen {
 impl Frozen {
     async fn query(&mut self, sql: String, params: Vec<Value>) -> Result<Vec<Vec<Value>>, CatalogError> {
         let Some(mut tx) = self.tx.take() else {
-            return Err(CatalogError::Failed(
-                "an earlier statement of this snapshot failed".into(),
-            ));
+            return Err(CatalogError::Failed("an earlier statement of this snapshot failed".into()));
         };
         let (tx, rows) = if let Link::Sqlite(_) = tx.link {
             tokio::task::spawn_blocking(move || {
@@ -190,11 +181,7 @@ impl Frozen {
 impl Drop for Frozen {
     fn drop(&mut self) {
         // A connection in an open transaction does not go back to the pool.
-        if let Some(Tx {
-            link: Link::Postgres(client),
-            ..
-        }) = self.tx.take()
-        {
+        if let Some(Tx { link: Link::Postgres(client), .. }) = self.tx.take() {
             drop(deadpool_postgres::Object::take(client));
         }
     }
@@ -234,9 +221,7 @@ impl Tx {
 
     /// The first row of a statement that always has one.
     pub async fn one(&mut self, sql: &str, params: &[Value]) -> Result<Row, CatalogError> {
-        self.first(sql, params)
-            .await?
-            .ok_or_else(|| CatalogError::Shape(format!("no row for `{sql}`")))
+        self.first(sql, params).await?.ok_or_else(|| CatalogError::Shape(format!("no row for `{sql}`")))
     }
 
     /// Runs a statement; how many rows it changed.
@@ -253,11 +238,8 @@ impl Tx {
     /// writer, so nothing needs to be locked there.
     pub async fn lock(&mut self, name: &str) -> Result<(), CatalogError> {
         if matches!(self.link, Link::Postgres(_)) {
-            self.query(
-                "select 1 from pg_advisory_xact_lock(hashtextextended($1, 0))",
-                &[name.into()],
-            )
-            .await?;
+            self.query("select 1 from pg_advisory_xact_lock(hashtextextended($1, 0))", &[name.into()])
+                .await?;
         }
         Ok(())
     }

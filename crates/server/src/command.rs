@@ -133,16 +133,9 @@ impl Args {
             ("--data-dir", "data_dir", &self.data_dir),
             ("--tls", "tls", &self.tls),
         ] {
-            settings.extend(
-                value
-                    .clone()
-                    .map(|value| (flag.to_owned(), key.to_owned(), value)),
-            );
+            settings.extend(value.clone().map(|value| (flag.to_owned(), key.to_owned(), value)));
         }
-        Ok(Flags {
-            config: self.config.clone(),
-            settings,
-        })
+        Ok(Flags { config: self.config.clone(), settings })
     }
 }
 
@@ -176,9 +169,7 @@ fn config(layers: &Layers) -> Result<(), Failure> {
 }
 
 fn openapi() -> Result<(), Failure> {
-    let document = crate::http::openapi()
-        .to_pretty_json()
-        .map_err(|e| Failure::Said(e.to_string()))?;
+    let document = crate::http::openapi().to_pretty_json().map_err(|e| Failure::Said(e.to_string()))?;
     println!("{document}");
     Ok(())
 }

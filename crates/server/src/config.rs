@@ -57,10 +57,7 @@ pub struct Flags {
 impl Layers {
     /// Puts the layers on each other.
     pub fn gather(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -> Layers {
-        let mut layers = Layers {
-            values: BTreeMap::new(),
-            problems: Vec::new(),
-        };
+        let mut layers = Layers { values: BTreeMap::new(), problems: Vec::new() };
         match EXAMPLE.parse::<toml::Table>() {
             Ok(defaults) => {
                 for (key, value) in defaults {
@@ -95,9 +92,7 @@ impl Layers {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) => {
-                return self
-                    .problems
-                    .push(format!("cannot read settings file `{}`: {e}", path.display()));
+                return self.problems.push(format!("cannot read settings file `{}`: {e}", path.display()));
             }
         };
         match text.parse::<toml::Table>() {
@@ -106,9 +101,7 @@ impl Layers {
                     self.set(&key, value, Origin::File(path.to_owned()));
                 }
             }
-            Err(e) => self
-                .problems
-                .push(format!("settings file `{}` is not TOML: {e}", path.display())),
+            Err(e) => self.problems.push(format!("settings file `{}` is not TOML: {e}", path.display())),
         }
     }
 
@@ -117,8 +110,7 @@ impl Layers {
             Some(slot) => *slot = (value, origin),
             None => {
                 let near = self.nearest(key);
-                self.problems
-                    .push(format!("`{key}` ({origin}): no such setting{near}"));
+                self.problems.push(format!("`{key}` ({origin}): no such setting{near}"));
             }
         }
     }
@@ -128,29 +120,21 @@ impl Layers {
         let default = self.values.get(key).map(|(value, _)| value.clone());
         let value = match default {
             None | Some(toml::Value::String(_)) => toml::Value::String(text.to_owned()),
-            Some(_) => match format!("value = {text}")
-                .parse::<toml::Table>()
-                .map(|mut table| table.remove("value"))
-            {
-                Ok(Some(value)) => value,
-                _ => toml::Value::String(text.to_owned()),
-            },
+            Some(_) => {
+                match format!("value = {text}").parse::<toml::Table>().map(|mut table| table.remove("value"))
+                {
+                    Ok(Some(value)) => value,
+                    _ => toml::Value::String(text.to_owned()),
+                }
+            }
         };
         self.set(key, value, origin);
     }
 
     fn nearest(&self, key: &str) -> String {
-        let shared = |known: &str| {
-            known
-                .split('_')
-                .filter(|word| key.split('_').any(|part| part == *word))
-                .count()
-        };
-        let best = self
-            .values
-            .keys()
-            .max_by_key(|known| shared(known))
-            .filter(|known| shared(known) > 0);
+        let shared =
+            |known: &str| known.split('_').filter(|word| key.split('_').any(|part| part == *word)).count();
+        let best = self.values.keys().max_by_key(|known| shared(known)).filter(|known| shared(known) > 0);
         best.map_or_else(String::new, |known| format!("; did you mean `{known}`?"))
     }
 

@@ -88,11 +88,7 @@ impl Error {
             }
             _ => self.to_string(),
         };
-        Face {
-            status,
-            code,
-            message,
-        }
+        Face { status, code, message }
     }
 
     /// The failure with all its causes, for the log.
@@ -120,18 +116,11 @@ impl Error {
     pub fn response(&self, request_id: &str) -> Response {
         let face = self.face();
         let body = ErrorEnvelope {
-            error: ErrorBody {
-                code: face.code.into(),
-                message: face.message,
-                target: request_id.to_owned(),
-            },
+            error: ErrorBody { code: face.code.into(), message: face.message, target: request_id.to_owned() },
         };
         let mut response = (face.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json; charset=utf-8"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
         if let Some(seconds) = self.retry_after() {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }

@@ -65,12 +65,7 @@ pub struct Upload {
 impl Library {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
         let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
-        Library {
-            catalog,
-            blobs,
-            rules,
-            upload_memory: Arc::new(Semaphore::new(uploads)),
-        }
+        Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
     }
 
     pub fn rules(&self) -> &Rules {
@@ -105,10 +100,7 @@ impl Library {
     /// `InvalidInput` when the name is taken and may not be replaced; then the staged bytes are gone.
     pub async fn upload(&self, upload: Upload, actor: Actor, now: Timestamp) -> Result<LibraryFile, Error> {
         let content = upload.content.clone();
-        let outcome = self
-            .catalog
-            .write(move |tx| Box::pin(commit_upload(tx, upload, actor, now)))
-            .await;
+        let outcome = self.catalog.write(move |tx| Box::pin(commit_upload(tx, upload, actor, now))).await;
         match outcome {
             Ok(file) => Ok(file),
             Err(Error::Catalog(lost @ (CatalogError::Unreachable(_) | CatalogError::Failed(_)))) => {
@@ -137,16 +129,12 @@ impl Library {
     /// `NotFound` when no file lives under the name.
     pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let (name, key) = (name.to_owned(), lookup(name)?);
-        self.catalog
-            .write(move |tx| Box::pin(commit_delete(tx, name, key, actor, now)))
-            .await
+        self.catalog.write(move |tx| Box::pin(commit_delete(tx, name, key, actor, now))).await
     }
 
     /// How many files live in the library, and how many bytes its contents have.
     pub async fn usage(&self) -> Result<(u64, u64), Error> {
-        self.catalog
-            .read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) }))
-            .await
+        self.catalog.read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) })).await
     }
 }
 
@@ -175,27 +163,19 @@ async fn commit_upload(
         (change, 1)
     } else if upload.replace == Override::Yes {
         // Changes take turns from their number on: the name cannot have gone since the statement before.
-        files::advance(tx, &key)
-            .await?
-            .ok_or_else(|| CatalogError::Shape("a name came and went".into()))?
+        files::advance(tx, &key).await?.ok_or_else(|| CatalogError::Shape("a name came and went".into()))?
     } else {
         return Err(Error::InvalidInput(format!(
             "Library file {} already exists. Set OverrideIfExists to true to replace it",
             upload.name.as_str()
         )));
     };
-    let before = if number > 1 {
-        files::version(tx, id, number - 1).await?
-    } else {
-        None
-    };
+    let before = if number > 1 { files::version(tx, id, number - 1).await? } else { None };
     let content = files::keep_content(tx, change, &upload.content, now).await?;
     if number > 1 {
         files::end_version(tx, id, number - 1, change, Ended::Replaced).await?;
     }
-    let has_parameters = upload
-        .has_parameters
-        .unwrap_or(upload.parameters_description.is_some());
+    let has_parameters = upload.has_parameters.unwrap_or(upload.parameters_description.is_some());
     let version = NewVersion {
         born: change,
         file: id,
@@ -228,11 +208,7 @@ async fn commit_upload(
     };
     let change = Change {
         number: change,
-        action: if before.is_some() {
-            "library.override"
-        } else {
-            "library.upload"
-        },
+        action: if before.is_some() { "library.override" } else { "library.upload" },
         target: &file.file_name,
         before: before.map(|before| json!(before)),
         after: Some(json!({ "version": number, "file": &file })),

@@ -55,9 +55,7 @@ pub struct Window {
 
 impl Window {
     pub fn load(calls: impl IntoIterator<Item = (i64, u32)>) -> Window {
-        Window {
-            calls: calls.into_iter().collect(),
-        }
+        Window { calls: calls.into_iter().collect() }
     }
 
     /// Lets a call through and counts it, or says how long to wait. `now` is in milliseconds.
@@ -75,10 +73,7 @@ impl Window {
             }
         }
         let standings = quotas.iter().map(|quota| self.standing(quota, now)).collect();
-        Verdict {
-            standings,
-            retry_after: wait.map(whole_seconds),
-        }
+        Verdict { standings, retry_after: wait.map(whole_seconds) }
     }
 
     /// Calls less than the quota's time ago.
@@ -137,16 +132,8 @@ impl Limiter {
     /// A quota of no calls means no limit.
     pub fn new(per_minute: u32, per_hour: u32, catalog: &Arc<Catalog>) -> Limiter {
         let quotas = [
-            Quota {
-                name: "minute",
-                calls: per_minute,
-                seconds: 60,
-            },
-            Quota {
-                name: "hour",
-                calls: per_hour,
-                seconds: 3600,
-            },
+            Quota { name: "minute", calls: per_minute, seconds: 60 },
+            Quota { name: "hour", calls: per_hour, seconds: 3600 },
         ];
         Limiter {
             library: quotas.into_iter().filter(|quota| quota.calls > 0).collect(),
@@ -187,12 +174,8 @@ impl Limiter {
         let mut windows = self.windows.lock().unwrap_or_else(|e| e.into_inner());
         if windows.len() >= MANY {
             let longest = quotas.iter().map(Quota::millis).max().unwrap_or(0);
-            windows.retain(|_, window| {
-                window
-                    .calls
-                    .back()
-                    .is_some_and(|(at, _)| *at > now.millis() - longest)
-            });
+            windows
+                .retain(|_, window| window.calls.back().is_some_and(|(at, _)| *at > now.millis() - longest));
         }
         let window = windows.entry((family, caller.to_owned())).or_default();
         Ok(Some(window.admit(quotas, now.millis())))
@@ -207,9 +190,7 @@ impl Limiter {
         };
         let longest = self.library.iter().map(Quota::millis).max().unwrap_or(0);
         let before = now.millis() - longest;
-        catalog
-            .write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) }))
-            .await
+        catalog.write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) })).await
     }
 }
 
@@ -218,16 +199,8 @@ mod tests {
     use super::{Quota, Window};
 
     const QUOTAS: [Quota; 2] = [
-        Quota {
-            name: "minute",
-            calls: 100,
-            seconds: 60,
-        },
-        Quota {
-            name: "hour",
-            calls: 1500,
-            seconds: 3600,
-        },
+        Quota { name: "minute", calls: 100, seconds: 60 },
+        Quota { name: "hour", calls: 1500, seconds: 3600 },
     ];
 
     /// No stretch of either length, wherever it begins, has more calls than allowed; a client that keeps to
@@ -256,11 +229,7 @@ mod tests {
                     assert!((1..=3600).contains(&wait), "{wait}");
                     if next() % 4 == 0 {
                         now += wait * 1000;
-                        assert_eq!(
-                            window.admit(&QUOTAS, now).retry_after,
-                            None,
-                            "after waiting {wait} s"
-                        );
+                        assert_eq!(window.admit(&QUOTAS, now).retry_after, None, "after waiting {wait} s");
                         admitted.push(now);
                     }
                 }
@@ -268,10 +237,7 @@ mod tests {
         }
         for (quota, length) in [(100, 60_000), (1500, 3_600_000)] {
             for (index, first) in admitted.iter().enumerate() {
-                let within = admitted[index..]
-                    .iter()
-                    .take_while(|at| **at - first < length)
-                    .count();
+                let within = admitted[index..].iter().take_while(|at| **at - first < length).count();
                 assert!(within <= quota, "{within} calls in {length} ms from {first}");
             }
         }
@@ -283,35 +249,21 @@ mod tests {
         for n in 0..100 {
             let verdict = window.admit(&QUOTAS, 1_000_500);
             assert_eq!(verdict.retry_after, None);
-            assert_eq!(
-                (verdict.standings[0].remaining, verdict.standings[0].reset),
-                (99 - n, 60)
-            );
+            assert_eq!((verdict.standings[0].remaining, verdict.standings[0].reset), (99 - n, 60));
         }
         for _ in 0..50 {
             assert_eq!(window.admit(&QUOTAS, 1_030_500).retry_after, Some(30));
         }
-        assert_eq!(
-            window.admit(&QUOTAS, 1_000_500).retry_after,
-            Some(60),
-            "never more than the window"
-        );
+        assert_eq!(window.admit(&QUOTAS, 1_000_500).retry_after, Some(60), "never more than the window");
         assert_eq!(window.admit(&QUOTAS, 1_060_499).retry_after, Some(1));
         let verdict = window.admit(&QUOTAS, 1_060_500);
-        assert_eq!(
-            (verdict.retry_after, verdict.standings[1].remaining),
-            (None, 1399)
-        );
+        assert_eq!((verdict.retry_after, verdict.standings[1].remaining), (None, 1399));
     }
 
     #[test]
     fn a_clock_that_steps_back_opens_nothing() {
         let mut window = Window::default();
-        let quota = [Quota {
-            name: "minute",
-            calls: 2,
-            seconds: 60,
-        }];
+        let quota = [Quota { name: "minute", calls: 2, seconds: 60 }];
         assert_eq!(window.admit(&quota, 1_000_000).retry_after, None);
         assert_eq!(window.admit(&quota, 900_000).retry_after, None);
         assert!(window.admit(&quota, 900_000).retry_after.is_some());

@@ -10,10 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let args = jumpbag_server::command::Args::parse();
     // One library does all cryptography; installed before anything can ask for it.
-    if rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .is_err()
-    {
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("jumpbag-server: another cryptographic provider is installed");
         return ExitCode::FAILURE;
     }

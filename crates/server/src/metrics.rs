@@ -35,9 +35,7 @@ pub struct Metrics {
 }
 
 /// Seconds: from what a cached list takes to what a large upload does.
-const BUCKETS: [f64; 12] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
-];
+const BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
 impl Metrics {
     pub fn new() -> Metrics {
@@ -57,12 +55,7 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register("requests", "Requests answered", metrics.requests.clone());
-        registry.register_with_unit(
-            "request",
-            "Time to answer",
-            Unit::Seconds,
-            metrics.latency.clone(),
-        );
+        registry.register_with_unit("request", "Time to answer", Unit::Seconds, metrics.latency.clone());
         registry.register_with_unit(
             "received",
             "Bytes of request bodies",
@@ -75,33 +68,16 @@ impl Metrics {
             Unit::Bytes,
             metrics.sent.clone(),
         );
-        registry.register(
-            "rate_limited",
-            "Calls refused by a rate limit",
-            metrics.refused.clone(),
-        );
+        registry.register("rate_limited", "Calls refused by a rate limit", metrics.refused.clone());
         registry.register(
             "swept_versions",
             "Versions removed after the retention time",
             metrics.swept_versions.clone(),
         );
-        registry.register(
-            "swept_blobs",
-            "Blobs removed that nobody needed",
-            metrics.swept_blobs.clone(),
-        );
-        registry.register(
-            "sweeps_failed",
-            "Sweeps that ended in an error",
-            metrics.sweeps_failed.clone(),
-        );
+        registry.register("swept_blobs", "Blobs removed that nobody needed", metrics.swept_blobs.clone());
+        registry.register("sweeps_failed", "Sweeps that ended in an error", metrics.sweeps_failed.clone());
         registry.register("library_files", "Files in the library", metrics.files.clone());
-        registry.register_with_unit(
-            "content",
-            "Bytes of all contents",
-            Unit::Bytes,
-            metrics.content.clone(),
-        );
+        registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
         Metrics { registry, ..metrics }
     }
@@ -111,16 +87,8 @@ impl Metrics {
         let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
         let method = if known.contains(&method) { method } else { "other" }.to_owned();
         let route = route.to_owned();
-        self.requests
-            .get_or_create(&Request {
-                method: method.clone(),
-                route: route.clone(),
-                status,
-            })
-            .inc();
-        self.latency
-            .get_or_create(&Route { method, route })
-            .observe(took.as_secs_f64());
+        self.requests.get_or_create(&Request { method: method.clone(), route: route.clone(), status }).inc();
+        self.latency.get_or_create(&Route { method, route }).observe(took.as_secs_f64());
         self.received.inc_by(received);
         self.sent.inc_by(sent);
         if status == 429 {

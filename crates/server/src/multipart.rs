@@ -105,10 +105,7 @@ where
             limits,
             state: State::Preamble { seen: 0 },
             block: Vec::new(),
-            part: PartId {
-                number: 1,
-                name: None,
-            },
+            part: PartId { number: 1, name: None },
             charset: Ok(Charset::Utf8),
         }
     }
@@ -140,13 +137,8 @@ where
             bytes.extend_from_slice(&chunk);
         }
         match &self.charset {
-            Ok(charset) => charset
-                .text(bytes)
-                .map_err(|offset| MultipartError::NotUtf8 { part, offset }),
-            Err(label) => Err(MultipartError::UnknownCharset {
-                part,
-                charset: label.clone(),
-            }),
+            Ok(charset) => charset.text(bytes).map_err(|offset| MultipartError::NotUtf8 { part, offset }),
+            Err(label) => Err(MultipartError::UnknownCharset { part, charset: label.clone() }),
         }
     }
 
@@ -202,17 +194,12 @@ where
     async fn head(&mut self) -> Result<Option<Part>, MultipartError> {
         let part = self.part.number;
         if part > self.limits.parts {
-            return Err(MultipartError::TooManyParts {
-                max: self.limits.parts,
-            });
+            return Err(MultipartError::TooManyParts { max: self.limits.parts });
         }
         match self.scanner.block(&mut self.block, self.limits.header_block) {
             Block::Complete => {}
             Block::TooLarge => {
-                return Err(MultipartError::HeaderTooLarge {
-                    part,
-                    max: self.limits.header_block,
-                });
+                return Err(MultipartError::HeaderTooLarge { part, max: self.limits.header_block });
             }
             Block::BareLineFeed => return Err(self.bare_line_feed()),
             Block::More if self.scanner.at_end() => return Err(self.truncated()),
@@ -231,11 +218,7 @@ where
         self.state = State::Content;
         self.part.name = Some(head.name.clone());
         self.charset = head.charset;
-        Ok(Some(Part {
-            number: part,
-            name: head.name,
-            file_name: head.file_name,
-        }))
+        Ok(Some(Part { number: part, name: head.name, file_name: head.file_name }))
     }
 
     async fn content(&mut self) -> Result<Option<Bytes>, MultipartError> {
@@ -248,10 +231,7 @@ where
             match self.scanner.scan() {
                 Scan::Content(bytes) => return Ok(Some(bytes)),
                 Scan::Delimiter(end) => {
-                    self.part = PartId {
-                        number: self.part.number + 1,
-                        name: None,
-                    };
+                    self.part = PartId { number: self.part.number + 1, name: None };
                     self.pass(end);
                 }
                 Scan::BareLineFeed => return Err(self.bare_line_feed()),
@@ -286,14 +266,10 @@ where
     }
 
     fn truncated(&self) -> MultipartError {
-        MultipartError::Truncated {
-            part: self.part.clone(),
-        }
+        MultipartError::Truncated { part: self.part.clone() }
     }
 
     fn bare_line_feed(&self) -> MultipartError {
-        MultipartError::BareLineFeed {
-            part: self.part.clone(),
-        }
+        MultipartError::BareLineFeed { part: self.part.clone() }
     }
 }

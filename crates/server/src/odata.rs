@@ -78,19 +78,12 @@ pub struct EntitySet {
 
 impl EntitySet {
     fn find(&'static self, name: &str) -> Option<&'static Property> {
-        self.properties
-            .iter()
-            .find(|property| property.name.eq_ignore_ascii_case(name))
+        self.properties.iter().find(|property| property.name.eq_ignore_ascii_case(name))
     }
 
     fn unknown(&self, name: &str) -> String {
         let names: Vec<_> = self.properties.iter().map(|property| property.name).collect();
-        format!(
-            "unknown property `{}`; `{}` has {}",
-            clip(name),
-            self.name,
-            names.join(", ")
-        )
+        format!("unknown property `{}`; `{}` has {}", clip(name), self.name, names.join(", "))
     }
 }
 
@@ -138,9 +131,7 @@ pub struct ODataError(pub String);
 fn clip(text: &str) -> String {
     const MOST: usize = 60;
     let shown = text.chars().take(MOST);
-    let mut clipped: String = shown
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
+    let mut clipped: String = shown.map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if text.chars().nth(MOST).is_some() {
         clipped.push('…');
     }

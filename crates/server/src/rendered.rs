@@ -16,12 +16,7 @@ pub struct Rendered {
 
 impl Rendered {
     pub fn new(change: i64, base: &str, json: Vec<u8>) -> Rendered {
-        Rendered {
-            change,
-            base: base.to_owned(),
-            json: json.into(),
-            gzip: OnceLock::new(),
-        }
+        Rendered { change, base: base.to_owned(), json: json.into(), gzip: OnceLock::new() }
     }
 
     /// The same, compressed, if somebody asked for it before.
@@ -52,10 +47,7 @@ const BASES: usize = 8;
 impl Cache {
     pub fn find(&self, change: i64, base: &str) -> Option<Arc<Rendered>> {
         let rendered = self.rendered.lock().unwrap_or_else(|e| e.into_inner());
-        rendered
-            .iter()
-            .find(|known| known.change == change && known.base == base)
-            .cloned()
+        rendered.iter().find(|known| known.change == change && known.base == base).cloned()
     }
 
     pub fn keep(&self, fresh: Arc<Rendered>) {

@@ -56,10 +56,7 @@ impl std::fmt::Display for Timestamp {
             return f.write_str("0001-01-01T00:00:00Z");
         };
         let text = time.to_rfc3339_opts(SecondsFormat::Micros, true);
-        let digits = text
-            .trim_end_matches('Z')
-            .trim_end_matches('0')
-            .trim_end_matches('.');
+        let digits = text.trim_end_matches('Z').trim_end_matches('0').trim_end_matches('.');
         write!(f, "{digits}Z")
     }
 }
@@ -97,14 +94,8 @@ mod tests {
 
     #[test]
     fn short_and_long_forms_are_read() {
-        assert_eq!(
-            Timestamp::parse("2018-08-01Z"),
-            Timestamp::parse("2018-08-01T00:00:00Z")
-        );
-        assert_eq!(
-            Timestamp::parse("2018-08-01"),
-            Timestamp::parse("2018-08-01T02:00:00+02:00")
-        );
+        assert_eq!(Timestamp::parse("2018-08-01Z"), Timestamp::parse("2018-08-01T00:00:00Z"));
+        assert_eq!(Timestamp::parse("2018-08-01"), Timestamp::parse("2018-08-01T02:00:00+02:00"));
         assert_eq!(
             Timestamp::parse("2022-03-10T14:36:51.8759111Z"),
             Timestamp::parse("2022-03-10T14:36:51.875911Z")

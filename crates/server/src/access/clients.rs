@@ -51,15 +51,11 @@ pub async fn find(catalog: &Catalog, id: &str) -> Result<Option<ClientRow>, Erro
         return Ok(None);
     }
     let id = id.to_owned();
-    catalog
-        .read(move |tx| Box::pin(async move { Ok(clients::find(tx, &id).await?) }))
-        .await
+    catalog.read(move |tx| Box::pin(async move { Ok(clients::find(tx, &id).await?) })).await
 }
 
 pub async fn all(catalog: &Catalog) -> Result<Vec<ClientRow>, Error> {
-    catalog
-        .snapshot(|tx| Box::pin(async move { Ok(clients::all(tx).await?) }))
-        .await
+    catalog.snapshot(|tx| Box::pin(async move { Ok(clients::all(tx).await?) })).await
 }
 
 /// Registers a client.
@@ -99,11 +95,8 @@ pub async fn add(
                     let fingerprint = certificate(pem)?;
                     clients::insert_certificate(tx, &id, &fingerprint, pem, now).await?;
                 }
-                let permissions: Vec<_> = new
-                    .permissions
-                    .iter()
-                    .map(|permission| permission.name())
-                    .collect();
+                let permissions: Vec<_> =
+                    new.permissions.iter().map(|permission| permission.name()).collect();
                 let after = json!({ "name": new.name, "permissions": permissions, "expires": new.expires });
                 let change = Change {
                     number: audit::next_change(tx).await?,
@@ -116,18 +109,12 @@ pub async fn add(
             })
         })
         .await?;
-    Ok(Registered {
-        tenant,
-        client_id,
-        secret,
-    })
+    Ok(Registered { tenant, client_id, secret })
 }
 
 fn check(new: &NewClient) -> Result<(), Error> {
     let bad = |what: &str, value: &str, expected: &str| {
-        Err(Error::InvalidInput(format!(
-            "{what} `{value}`: expected {expected}"
-        )))
+        Err(Error::InvalidInput(format!("{what} `{value}`: expected {expected}")))
     };
     if new.name.trim().is_empty() || new.name.len() > 256 || new.name.chars().any(char::is_control) {
         return bad("name", &new.name, "1 to 256 bytes without control characters");
@@ -147,9 +134,7 @@ fn check(new: &NewClient) -> Result<(), Error> {
 
 fn check_secret(secret: Option<&Hidden>) -> Result<(), Error> {
     if secret.is_some_and(|secret| secret.reveal().len() < 16) {
-        return Err(Error::InvalidInput(
-            "the secret is shorter than 16 bytes: bring a longer one".into(),
-        ));
+        return Err(Error::InvalidInput("the secret is shorter than 16 bytes: bring a longer one".into()));
     }
     Ok(())
 }
@@ -199,11 +184,7 @@ pub async fn rotate(
             })
         })
         .await?;
-    Ok(Registered {
-        tenant,
-        client_id: id.to_owned(),
-        secret: Some(secret),
-    })
+    Ok(Registered { tenant, client_id: id.to_owned(), secret: Some(secret) })
 }
 
 /// Takes a client out of use, with every token it holds.
@@ -244,12 +225,7 @@ impl TryFrom<ClientRow> for Client {
         let secret_hashes = row
             .secrets
             .iter()
-            .map(|secret| {
-                Ok(SecretHash {
-                    sha256: digest(&secret.sha256)?,
-                    expires: secret.expires_at,
-                })
-            })
+            .map(|secret| Ok(SecretHash { sha256: digest(&secret.sha256)?, expires: secret.expires_at }))
             .collect::<Result<_, CatalogError>>()?;
         let certificates = row
             .certificates

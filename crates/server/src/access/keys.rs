@@ -11,9 +11,7 @@ use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
 
 pub async fn all(catalog: &Catalog) -> Result<Vec<SigningKey>, Error> {
-    let rows = catalog
-        .read(|tx| Box::pin(async move { Ok::<_, Error>(keys::all(tx).await?) }))
-        .await?;
+    let rows = catalog.read(|tx| Box::pin(async move { Ok::<_, Error>(keys::all(tx).await?) })).await?;
     rows.iter()
         .map(|row| SigningKey::from_pem(&row.private_key, row.created_at, row.retired_at))
         .collect::<Result<_, _>>()
@@ -44,18 +42,14 @@ pub async fn ensure(catalog: &Catalog, actor: Actor, now: Timestamp) -> Result<(
 pub async fn rotate(catalog: &Catalog, actor: Actor, now: Timestamp) -> Result<String, Error> {
     let key = generate(now).await?;
     let kid = key.kid.clone();
-    catalog
-        .write(move |tx| Box::pin(insert(tx, key, actor, now, "key.rotate")))
-        .await?;
+    catalog.write(move |tx| Box::pin(insert(tx, key, actor, now, "key.rotate"))).await?;
     Ok(kid)
 }
 
 /// Removes keys whose last token expired.
 pub async fn forget(catalog: &Catalog, lifetime: i64, now: Timestamp) -> Result<(), Error> {
     let before = now.plus_secs(-(lifetime + SKEW));
-    catalog
-        .write(move |tx| Box::pin(async move { Ok::<_, Error>(keys::forget(tx, before).await?) }))
-        .await?;
+    catalog.write(move |tx| Box::pin(async move { Ok::<_, Error>(keys::forget(tx, before).await?) })).await?;
     Ok(())
 }
 
@@ -73,12 +67,7 @@ async fn insert(
     now: Timestamp,
     action: &'static str,
 ) -> Result<(), Error> {
-    let row = KeyRow {
-        kid: key.kid.clone(),
-        private_key: key.to_pem(),
-        created_at: now,
-        retired_at: None,
-    };
+    let row = KeyRow { kid: key.kid.clone(), private_key: key.to_pem(), created_at: now, retired_at: None };
     keys::insert(tx, &row).await?;
     let change = Change {
         number: audit::next_change(tx).await?,

@@ -33,21 +33,14 @@ pub(crate) fn check(
 ) -> Result<(), TokenError> {
     let jws = Jws::parse(jwt).map_err(malformed)?;
     if !matches!(jws.algorithm, Algorithm::RS256 | Algorithm::PS256) {
-        return Err(TokenError::AssertionMalformed(
-            "the algorithm must be RS256 or PS256",
-        ));
+        return Err(TokenError::AssertionMalformed("the algorithm must be RS256 or PS256"));
     }
-    let named = client
-        .certificates
-        .iter()
-        .find(|certificate| is_named(&jws.header, certificate));
+    let named = client.certificates.iter().find(|certificate| is_named(&jws.header, certificate));
     let certificate = named.ok_or(TokenError::AssertionSignature(
         "The key was not found: x5t, x5t#S256 or kid must name a certificate of the client",
     ))?;
     if !jws.signed_by(&DecodingKey::from_rsa_der(&certificate.spki)) {
-        return Err(TokenError::AssertionSignature(
-            "The key was found, but the signature is not its own",
-        ));
+        return Err(TokenError::AssertionSignature("The key was found, but the signature is not its own"));
     }
     let lifetime = jws.claims.lifetime().map_err(malformed)?;
     match lifetime.covers(now) {
@@ -126,9 +119,7 @@ impl Replays {
             used.retain(|_, until| now.secs() < *until);
         }
         if used.len() >= SHARE {
-            return Err(TokenError::AssertionSignature(
-                "Too many assertions of this client are alive",
-            ));
+            return Err(TokenError::AssertionSignature("Too many assertions of this client are alive"));
         }
         used.insert(key, expires);
         Ok(())
@@ -229,10 +220,7 @@ mod tests {
         let unnamed = signer.sign(&jsonwebtoken::Header::new(Algorithm::RS256), &claims());
         let mut longer = signer.header();
         longer.alg = Algorithm::RS512;
-        let (longer, whole) = (
-            signer.sign(&longer, &claims()),
-            signer.sign(&signer.header(), &claims()),
-        );
+        let (longer, whole) = (signer.sign(&longer, &claims()), signer.sign(&signer.header(), &claims()));
         let unsigned = format!("{}.", whole.rsplit_once('.').unwrap().0);
         for (jwt, number) in [
             (forged, 700027),
@@ -252,15 +240,8 @@ mod tests {
     fn an_assertion_meant_for_one_use_works_once() {
         let signer = Signer::new();
         let replays = Replays::default();
-        let once = |jwt: &str, now| {
-            check(
-                &signer.client,
-                jwt,
-                &testing::tenant(),
-                Reuse::Once(&replays),
-                now,
-            )
-        };
+        let once =
+            |jwt: &str, now| check(&signer.client, jwt, &testing::tenant(), Reuse::Once(&replays), now);
         let first = signer.sign(&signer.header(), &claims());
         assert_eq!(once(&first, NOW), Ok(()));
         assert_eq!(once(&first, NOW).unwrap_err().number(), 700027);
@@ -275,17 +256,12 @@ mod tests {
     fn the_memory_for_used_assertions_is_bounded_per_client() {
         let replays = Replays::default();
         for n in 0..SHARE {
-            replays
-                .admit("greedy", &n.to_string(), NOW.secs() + 60, NOW)
-                .unwrap();
+            replays.admit("greedy", &n.to_string(), NOW.secs() + 60, NOW).unwrap();
         }
         assert!(replays.admit("greedy", "one more", NOW.secs() + 60, NOW).is_err());
         assert_eq!(replays.admit("modest", "first", NOW.secs() + 60, NOW), Ok(()));
         let later = NOW.plus_secs(60);
-        assert_eq!(
-            replays.admit("greedy", "one more", later.secs() + 60, later),
-            Ok(())
-        );
+        assert_eq!(replays.admit("greedy", "one more", later.secs() + 60, later), Ok(()));
         assert_eq!(replays.0.lock().unwrap()["greedy"].len(), 1);
     }
 }

@@ -29,10 +29,7 @@ pub fn is_original(resource: &str) -> bool {
         && url.fragment().is_none()
         && url.port().is_none()
         && url.username().is_empty();
-    plain
-        && url
-            .host_str()
-            .is_some_and(|host| FAMILIES.iter().any(|family| host.ends_with(family)))
+    plain && url.host_str().is_some_and(|host| FAMILIES.iter().any(|family| host.ends_with(family)))
 }
 
 /// Whether two audiences are the same but for a trailing slash.
@@ -49,9 +46,7 @@ pub fn resolve(resource: &str, base: &str, own: &[String]) -> Option<String> {
     }
     let given = canonical(resource)?;
     let ours = own.iter().map(String::as_str).chain([base]);
-    ours.filter_map(canonical)
-        .any(|known| known == given)
-        .then(|| base.trim_end_matches('/').to_owned())
+    ours.filter_map(canonical).any(|known| known == given).then(|| base.trim_end_matches('/').to_owned())
 }
 
 /// Scheme and host in lower case, default ports gone, no trailing slash.
@@ -114,13 +109,7 @@ mod tests {
         ] {
             assert_eq!(resolve(yes, base, &own).as_deref(), Some(base), "{yes}");
         }
-        for no in [
-            "https://bag.example/x",
-            "http://bag.example",
-            "https://other.example",
-            "not a url",
-            "",
-        ] {
+        for no in ["https://bag.example/x", "http://bag.example", "https://other.example", "not a url", ""] {
             assert_eq!(resolve(no, base, &own), None, "{no}");
         }
         let original = "https://api.securitycenter.microsoft.com/";

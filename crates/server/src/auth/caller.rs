@@ -46,13 +46,7 @@ pub struct Reading<'a> {
 impl<'a> Reading<'a> {
     /// Claims as the original's issuer names them.
     pub fn plain(realm: &'a str, tenant: Option<&'a str>) -> Reading<'a> {
-        Reading {
-            realm,
-            tenant,
-            roles_claim: "roles",
-            scopes_claim: None,
-            name_claim: "name",
-        }
+        Reading { realm, tenant, roles_claim: "roles", scopes_claim: None, name_claim: "name" }
     }
 }
 
@@ -66,18 +60,10 @@ pub struct Forbidden {
 
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, kind) = if self.app {
-            ("application roles", "roles")
-        } else {
-            ("delegated scopes", "scopes")
-        };
-        let Forbidden {
-            required, granted, ..
-        } = self;
-        write!(
-            f,
-            "Missing {what}. API required {kind}: {required}, {what}: {granted}."
-        )
+        let (what, kind) =
+            if self.app { ("application roles", "roles") } else { ("delegated scopes", "scopes") };
+        let Forbidden { required, granted, .. } = self;
+        write!(f, "Missing {what}. API required {kind}: {required}, {what}: {granted}.")
     }
 }
 
@@ -97,9 +83,7 @@ impl Caller {
             let client_id = client_id.or(subject).or(id).ok_or(Flaw::Claims)?;
             let names = [reading.name_claim, "app_displayname", "client_name"];
             let name = claims.first_text(&names).unwrap_or(client_id);
-            let kind = Kind::App {
-                client_id: client_id.to_owned(),
-            };
+            let kind = Kind::App { client_id: client_id.to_owned() };
             (kind, id.unwrap_or(client_id), name, name)
         } else {
             let id = id.ok_or(Flaw::Claims)?;
@@ -210,10 +194,7 @@ fn scopes(claims: &Claims, name: Option<&str>) -> Result<Vec<String>, Flaw> {
 
 fn list(value: &Value) -> Result<Vec<String>, Flaw> {
     let items = value.as_array().ok_or(Flaw::Claims)?;
-    items
-        .iter()
-        .map(|item| item.as_str().map(str::to_owned).ok_or(Flaw::Claims))
-        .collect()
+    items.iter().map(|item| item.as_str().map(str::to_owned).ok_or(Flaw::Claims)).collect()
 }
 
 #[cfg(test)]
@@ -234,20 +215,9 @@ mod tests {
             "oid": "o-1", "sub": "o-1", "tid": "t", "roles": ["Library.Manage", "Machine.Read.All"],
         }))
         .unwrap();
-        assert_eq!(
-            caller.kind,
-            Kind::App {
-                client_id: "a-1".to_owned()
-            }
-        );
-        assert_eq!(
-            (caller.id.as_str(), caller.display_name.as_str()),
-            ("o-1", "SOAR")
-        );
-        assert_eq!(
-            (caller.requestor.as_str(), caller.tenant.as_deref()),
-            ("SOAR", Some("t"))
-        );
+        assert_eq!(caller.kind, Kind::App { client_id: "a-1".to_owned() });
+        assert_eq!((caller.id.as_str(), caller.display_name.as_str()), ("o-1", "SOAR"));
+        assert_eq!((caller.requestor.as_str(), caller.tenant.as_deref()), ("SOAR", Some("t")));
         assert!(caller.has(Permission::LibraryManage));
         assert_eq!(caller.require(&[Permission::LibraryManage]), Ok(()));
         assert_eq!(caller.limit_key(), "app https://idp.example/ a-1");
@@ -270,28 +240,16 @@ mod tests {
     #[test]
     fn apps_and_users_of_other_issuers_are_told_apart() {
         for (app, claims) in [
-            (
-                true,
-                json!({"sub": "c", "client_id": "c", "scope": "Library.Manage"}),
-            ),
+            (true, json!({"sub": "c", "client_id": "c", "scope": "Library.Manage"})),
             (
                 true,
                 json!({"sub": "guid", "azp": "c", "client_id": "c", "scope": "profile email",
                           "preferred_username": "service-account-c"}),
             ),
-            (
-                true,
-                json!({"azp": "c", "sub": "guid", "roles": ["Library.Manage"]}),
-            ),
-            (
-                false,
-                json!({"sub": "u", "azp": "c", "preferred_username": "ada", "scope": "openid"}),
-            ),
+            (true, json!({"azp": "c", "sub": "guid", "roles": ["Library.Manage"]})),
+            (false, json!({"sub": "u", "azp": "c", "preferred_username": "ada", "scope": "openid"})),
             (false, json!({"sub": "u", "azp": "c", "scope": "Library.Manage"})),
-            (
-                false,
-                json!({"sub": "u", "azp": "c", "preferred_username": "service-account-x"}),
-            ),
+            (false, json!({"sub": "u", "azp": "c", "preferred_username": "service-account-x"})),
             (false, json!({"sub": "u"})),
             (false, json!({"sub": "c", "azp": "c", "idtyp": "user"})),
         ] {
@@ -318,18 +276,10 @@ mod tests {
             json!(["a", null]),
             json!(1),
         ] {
-            assert_eq!(
-                caller(json!({"sub": "x", "roles": bad})).err(),
-                Some(Flaw::Claims),
-                "{bad}"
-            );
+            assert_eq!(caller(json!({"sub": "x", "roles": bad})).err(), Some(Flaw::Claims), "{bad}");
         }
         for bad in [json!({"a": 1}), json!([["Library.Manage"]]), json!(7)] {
-            assert_eq!(
-                caller(json!({"sub": "x", "scp": bad})).err(),
-                Some(Flaw::Claims),
-                "{bad}"
-            );
+            assert_eq!(caller(json!({"sub": "x", "scp": bad})).err(), Some(Flaw::Claims), "{bad}");
         }
         let list = caller(json!({"sub": "x", "scp": ["Library.Manage"]})).unwrap();
         assert!(list.has(Permission::LibraryManage));
@@ -341,10 +291,7 @@ mod tests {
     fn the_refusal_reads_as_the_original_writes_it() {
         let refuse = |claims| {
             let caller = caller(claims).unwrap();
-            caller
-                .require(&[Permission::LibraryManage])
-                .unwrap_err()
-                .to_string()
+            caller.require(&[Permission::LibraryManage]).unwrap_err().to_string()
         };
         assert_eq!(
             refuse(json!({"appid": "a", "idtyp": "app", "roles": ["Alert.ReadWrite.All", "X"]})),

@@ -59,11 +59,7 @@ impl CertificateKey {
         if public.as_ref().len() < 256 {
             return Err(CertificateError::NotRsa);
         }
-        Ok(CertificateKey {
-            spki: spki.to_vec(),
-            x5t: sha1(&der),
-            x5t_s256: sha256(&der),
-        })
+        Ok(CertificateKey { spki: spki.to_vec(), x5t: sha1(&der), x5t_s256: sha256(&der) })
     }
 }
 
@@ -130,10 +126,7 @@ fn known<'a>(
 /// Every kept hash is compared with every reading of the secret, and one that nothing matches
 /// where there is none, so that time tells nothing.
 fn check_secret(client: Option<&Client>, given: &[Hidden], now: Timestamp) -> Result<(), TokenError> {
-    let nobody = [SecretHash {
-        sha256: [0; 32],
-        expires: None,
-    }];
+    let nobody = [SecretHash { sha256: [0; 32], expires: None }];
     let kept = match client {
         Some(client) if !client.secret_hashes.is_empty() => client.secret_hashes.as_slice(),
         _ => &nobody,
@@ -178,13 +171,7 @@ mod tests {
     }
 
     fn ask(client: Option<&Client>, secrets: &[&str], now: i64) -> Result<Method, TokenError> {
-        authenticate(
-            client,
-            &request(secrets),
-            &testing::tenant(),
-            Reuse::Allowed,
-            at(now),
-        )
+        authenticate(client, &request(secrets), &testing::tenant(), Reuse::Allowed, at(now))
     }
 
     #[test]
@@ -192,33 +179,21 @@ mod tests {
         let mut client = testing::client("app");
         client.secret_hashes = vec![SecretHash::of("old", Some(at(100))), SecretHash::of("new", None)];
         assert_eq!(ask(Some(&client), &["old"], 99), Ok(Method::Secret));
-        assert_eq!(
-            ask(Some(&client), &["old"], 100),
-            Err(TokenError::ExpiredSecret("app".to_owned()))
-        );
+        assert_eq!(ask(Some(&client), &["old"], 100), Err(TokenError::ExpiredSecret("app".to_owned())));
         assert_eq!(ask(Some(&client), &["new"], 100), Ok(Method::Secret));
         assert_eq!(ask(Some(&client), &["a b", "new"], 100), Ok(Method::Secret));
         for wrong in ["", "ne", "new ", "NEW"] {
-            assert_eq!(
-                ask(Some(&client), &[wrong], 0),
-                Err(TokenError::WrongSecret("app".to_owned()))
-            );
+            assert_eq!(ask(Some(&client), &[wrong], 0), Err(TokenError::WrongSecret("app".to_owned())));
         }
     }
 
     #[test]
     fn nobody_gets_in_without_a_registration_or_a_secret() {
-        let unknown = TokenError::UnknownClient {
-            client: "app".to_owned(),
-            tenant: testing::tenant().id,
-        };
+        let unknown = TokenError::UnknownClient { client: "app".to_owned(), tenant: testing::tenant().id };
         for secret in ["", "new", "\0"] {
             assert_eq!(ask(None, &[secret], 0), Err(unknown.clone()));
             let bare = testing::client("app");
-            assert_eq!(
-                ask(Some(&bare), &[secret], 0),
-                Err(TokenError::WrongSecret("app".to_owned()))
-            );
+            assert_eq!(ask(Some(&bare), &[secret], 0), Err(TokenError::WrongSecret("app".to_owned())));
         }
         assert!(ask(None, &[], 0).is_err());
     }
@@ -229,14 +204,8 @@ mod tests {
         client.secret_hashes = vec![SecretHash::of("s", None)];
         client.expires = Some(at(50));
         assert_eq!(ask(Some(&client), &["s"], 49), Ok(Method::Secret));
-        assert_eq!(
-            ask(Some(&client), &["s"], 50),
-            Err(TokenError::Disabled("app".to_owned()))
-        );
-        assert_eq!(
-            ask(Some(&client), &["x"], 50),
-            Err(TokenError::WrongSecret("app".to_owned()))
-        );
+        assert_eq!(ask(Some(&client), &["s"], 50), Err(TokenError::Disabled("app".to_owned())));
+        assert_eq!(ask(Some(&client), &["x"], 50), Err(TokenError::WrongSecret("app".to_owned())));
     }
 
     #[test]
@@ -249,9 +218,6 @@ mod tests {
         let cut = pem.replacen("MII", "MIM", 1);
         assert_eq!(CertificateKey::from_pem(&cut), Err(CertificateError::Invalid));
         let elliptic = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
-        assert_eq!(
-            CertificateKey::from_pem(&elliptic.cert.pem()),
-            Err(CertificateError::NotRsa)
-        );
+        assert_eq!(CertificateKey::from_pem(&elliptic.cert.pem()), Err(CertificateError::NotRsa));
     }
 }

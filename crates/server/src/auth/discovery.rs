@@ -69,28 +69,16 @@ mod tests {
     #[test]
     fn endpoints_follow_the_address_the_caller_used() {
         let document = v2("https://bag.example:8443/", TENANT);
-        assert_eq!(
-            document["issuer"],
-            format!("https://bag.example:8443/{TENANT}/v2.0")
-        );
+        assert_eq!(document["issuer"], format!("https://bag.example:8443/{TENANT}/v2.0"));
         assert_eq!(
             document["token_endpoint"],
             format!("https://bag.example:8443/{TENANT}/oauth2/v2.0/token")
         );
-        assert_eq!(
-            document["jwks_uri"],
-            format!("https://bag.example:8443/{TENANT}/discovery/v2.0/keys")
-        );
+        assert_eq!(document["jwks_uri"], format!("https://bag.example:8443/{TENANT}/discovery/v2.0/keys"));
         let document = v1("https://bag.example", TENANT);
         assert_eq!(document["issuer"], format!("https://bag.example/{TENANT}/"));
-        assert_eq!(
-            document["token_endpoint"],
-            format!("https://bag.example/{TENANT}/oauth2/token")
-        );
-        assert_eq!(
-            document["jwks_uri"],
-            format!("https://bag.example/{TENANT}/discovery/keys")
-        );
+        assert_eq!(document["token_endpoint"], format!("https://bag.example/{TENANT}/oauth2/token"));
+        assert_eq!(document["jwks_uri"], format!("https://bag.example/{TENANT}/discovery/keys"));
     }
 
     #[test]
@@ -106,9 +94,6 @@ mod tests {
         let answer = instance("https://bag.example:8443", TENANT);
         assert_eq!(answer["metadata"][0]["aliases"], json!(["bag.example:8443"]));
         let found = answer["tenant_discovery_endpoint"].as_str().unwrap();
-        assert_eq!(
-            found,
-            format!("https://bag.example:8443/{TENANT}/v2.0/.well-known/openid-configuration")
-        );
+        assert_eq!(found, format!("https://bag.example:8443/{TENANT}/v2.0/.well-known/openid-configuration"));
     }
 }

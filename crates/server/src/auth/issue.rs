@@ -94,12 +94,9 @@ pub fn mint(ring: &KeyRing, grant: &Grant<'_>, now: Timestamp) -> Result<TokenRe
             resource: grant.audience.to_owned(),
             access_token,
         },
-        Version::V2 => TokenResponse::V2 {
-            token_type: "Bearer",
-            expires_in,
-            ext_expires_in: expires_in,
-            access_token,
-        },
+        Version::V2 => {
+            TokenResponse::V2 { token_type: "Bearer", expires_in, ext_expires_in: expires_in, access_token }
+        }
     })
 }
 
@@ -122,14 +119,8 @@ mod tests {
     fn give(version: Version, method: Method) -> TokenResponse {
         let (client, tenant) = (testing::client("app-1"), testing::tenant());
         let audience = "https://api.securitycenter.microsoft.com";
-        let grant = Grant {
-            client: &client,
-            method,
-            version,
-            audience,
-            base: testing::BASE,
-            tenant: &tenant,
-        };
+        let grant =
+            Grant { client: &client, method, version, audience, base: testing::BASE, tenant: &tenant };
         mint(&testing::ring(), &grant, NOW).unwrap()
     }
 
@@ -139,14 +130,8 @@ mod tests {
         let jws = Jws::parse(answer.access_token()).unwrap();
         let kid = testing::ring().kid().to_owned();
         assert!(jws.signed_by(testing::ring().verifier(&kid, NOW).unwrap()));
-        assert_eq!(
-            (jws.header.typ.as_deref(), jws.header.alg.as_str()),
-            (Some("JWT"), "RS256")
-        );
-        assert_eq!(
-            (jws.header.kid.as_ref(), jws.header.x5t.as_ref()),
-            (Some(&kid), Some(&kid))
-        );
+        assert_eq!((jws.header.typ.as_deref(), jws.header.alg.as_str()), (Some("JWT"), "RS256"));
+        assert_eq!((jws.header.kid.as_ref(), jws.header.x5t.as_ref()), (Some(&kid), Some(&kid)));
         let body = answer.access_token().split('.').nth(1).unwrap();
         let mut claims: serde_json::Value =
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap();
@@ -196,10 +181,7 @@ mod tests {
 
     #[test]
     fn a_token_tells_how_its_client_proved_itself_and_never_repeats() {
-        let (one, two) = (
-            give(Version::V2, Method::Certificate),
-            give(Version::V2, Method::Certificate),
-        );
+        let (one, two) = (give(Version::V2, Method::Certificate), give(Version::V2, Method::Certificate));
         assert_ne!(one.access_token(), two.access_token());
         let jws = Jws::parse(one.access_token()).unwrap();
         assert_eq!(jws.claims.text("appidacr"), Some("2"));

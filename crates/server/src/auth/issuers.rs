@@ -55,9 +55,7 @@ impl IssuerConfig {
         };
         check("issuer", &self.issuer);
         self.aliases.iter().for_each(|alias| check("aliases", alias));
-        self.discovery_url
-            .iter()
-            .for_each(|url| check("discovery_url", url));
+        self.discovery_url.iter().for_each(|url| check("discovery_url", url));
         if self.audiences.iter().all(|audience| audience.trim().is_empty()) {
             problems.push("`audiences` is empty; name what `aud` of a token for this server is".to_owned());
         }
@@ -66,10 +64,7 @@ impl IssuerConfig {
 
     fn discovery(&self) -> String {
         self.discovery_url.clone().unwrap_or_else(|| {
-            format!(
-                "{}/.well-known/openid-configuration",
-                self.issuer.trim_end_matches('/')
-            )
+            format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'))
         })
     }
 }
@@ -77,9 +72,7 @@ impl IssuerConfig {
 /// Names that more than one of the issuers goes by: whose keys would count is not to be guessed.
 pub fn clashes(configs: &[IssuerConfig]) -> Vec<String> {
     let mut seen = HashSet::new();
-    let names = configs
-        .iter()
-        .flat_map(|config| [&config.issuer].into_iter().chain(&config.aliases));
+    let names = configs.iter().flat_map(|config| [&config.issuer].into_iter().chain(&config.aliases));
     let again = names.filter(|name| !seen.insert(*name));
     again
         .map(|name| format!("`issuer` or `aliases` name `{name}` more than once; only one issuer may"))
@@ -96,31 +89,19 @@ pub struct Issuer {
 impl Issuer {
     /// Needs the process-wide rustls provider to be installed. Fetches nothing yet.
     pub fn new(config: IssuerConfig) -> Result<Issuer, reqwest::Error> {
-        let names = [&config.issuer]
-            .into_iter()
-            .chain(&config.aliases)
-            .cloned()
-            .collect();
+        let names = [&config.issuer].into_iter().chain(&config.aliases).cloned().collect();
         let keys = KeySource::new(config.discovery(), names, config.allow_http_loopback)?;
-        Ok(Issuer {
-            config,
-            keys: Arc::new(keys),
-        })
+        Ok(Issuer { config, keys: Arc::new(keys) })
     }
 
     /// Every `iss` this issuer goes by.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        [&self.config.issuer]
-            .into_iter()
-            .chain(&self.config.aliases)
-            .map(String::as_str)
+        [&self.config.issuer].into_iter().chain(&self.config.aliases).map(String::as_str)
     }
 
     /// Whether a verdict given by `generation` of the keys may be repeated without looking again.
     pub fn stands(&self, generation: u64, now: Timestamp) -> bool {
-        self.keys
-            .held()
-            .is_some_and(|set| set.generation == generation && set.is_fresh(now))
+        self.keys.held().is_some_and(|set| set.generation == generation && set.is_fresh(now))
     }
 
     /// Checks everything but the lifetime of a token whose `iss` is one of `names`. Returns the
@@ -129,31 +110,15 @@ impl Issuer {
         self.check_audience(&jws.claims)?;
         self.check_tenant(&jws.claims)?;
         let kid = jws.header.kid.as_deref();
-        let keys = self
-            .keys
-            .keys(kid, now)
-            .await
-            .ok_or(AuthError::IssuerUnavailable)?;
+        let keys = self.keys.keys(kid, now).await.ok_or(AuthError::IssuerUnavailable)?;
         check_signature(jws, &keys)?;
-        Ok((
-            Caller::from_claims(&jws.claims, &self.reading())?,
-            keys.generation,
-        ))
+        Ok((Caller::from_claims(&jws.claims, &self.reading())?, keys.generation))
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
         let given = claims.audiences()?;
-        let ours = |aud: &&str| {
-            self.config
-                .audiences
-                .iter()
-                .any(|known| audience::same(known, aud))
-        };
-        if given.iter().any(ours) {
-            Ok(())
-        } else {
-            Err(AuthError::Audience)
-        }
+        let ours = |aud: &&str| self.config.audiences.iter().any(|known| audience::same(known, aud));
+        if given.iter().any(ours) { Ok(()) } else { Err(AuthError::Audience) }
     }
 
     fn check_tenant(&self, claims: &Claims) -> Result<(), AuthError> {
@@ -183,17 +148,11 @@ impl Issuer {
 }
 
 fn check_signature(jws: &Jws<'_>, keys: &KeySet) -> Result<(), AuthError> {
-    let mut candidates = keys
-        .candidates(jws.header.kid.as_deref(), jws.algorithm)
-        .peekable();
+    let mut candidates = keys.candidates(jws.header.kid.as_deref(), jws.algorithm).peekable();
     if candidates.peek().is_none() {
         return Err(AuthError::UnknownKey);
     }
-    if candidates.any(|key| jws.signed_by(key)) {
-        Ok(())
-    } else {
-        Err(AuthError::Signature)
-    }
+    if candidates.any(|key| jws.signed_by(key)) { Ok(()) } else { Err(AuthError::Signature) }
 }
 
 #[cfg(test)]
@@ -217,10 +176,7 @@ mod tests {
     #[test]
     fn every_problem_of_a_setting_is_named() {
         assert!(config().problems().is_empty());
-        assert_eq!(
-            config().discovery(),
-            "https://idp.example/realm/.well-known/openid-configuration"
-        );
+        assert_eq!(config().discovery(), "https://idp.example/realm/.well-known/openid-configuration");
         let bad = IssuerConfig {
             issuer: "http://127.0.0.1:1".to_owned(),
             aliases: vec!["ldap://idp.example".to_owned()],
@@ -229,39 +185,21 @@ mod tests {
             ..config()
         };
         let problems = bad.problems();
-        let keys: Vec<_> = problems
-            .iter()
-            .map(|text| text.split('`').nth(1).unwrap())
-            .collect();
+        let keys: Vec<_> = problems.iter().map(|text| text.split('`').nth(1).unwrap()).collect();
         assert_eq!(keys, ["issuer", "aliases", "discovery_url", "audiences"]);
         assert!(
-            IssuerConfig {
-                issuer: bad.issuer,
-                allow_http_loopback: true,
-                ..config()
-            }
-            .problems()
-            .is_empty()
+            IssuerConfig { issuer: bad.issuer, allow_http_loopback: true, ..config() }.problems().is_empty()
         );
-        let outside = IssuerConfig {
-            issuer: "http://idp.example".to_owned(),
-            allow_http_loopback: true,
-            ..config()
-        };
+        let outside =
+            IssuerConfig { issuer: "http://idp.example".to_owned(), allow_http_loopback: true, ..config() };
         assert_eq!(outside.problems().len(), 1);
     }
 
     #[test]
     fn no_two_issuers_share_a_name() {
-        let other = IssuerConfig {
-            issuer: "https://other.example".to_owned(),
-            ..config()
-        };
+        let other = IssuerConfig { issuer: "https://other.example".to_owned(), ..config() };
         assert!(clashes(&[config(), other.clone()]).is_empty());
-        let same = IssuerConfig {
-            aliases: vec![config().issuer],
-            ..other
-        };
+        let same = IssuerConfig { aliases: vec![config().issuer], ..other };
         assert_eq!(clashes(&[config(), same]).len(), 1);
     }
 

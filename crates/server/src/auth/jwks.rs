@@ -76,12 +76,7 @@ impl KeySet {
         }
         let set: Set = serde_json::from_slice(text).ok()?;
         let keys = set.keys.into_iter().filter_map(PublicKey::read).collect();
-        Some(KeySet {
-            keys,
-            fetched,
-            generation,
-            digest: sha256(text),
-        })
+        Some(KeySet { keys, fetched, generation, digest: sha256(text) })
     }
 
     /// Keys that may have signed a token: those of its `kid`, or without a name, that are for its
@@ -111,19 +106,10 @@ impl PublicKey {
         let alg = json.get("alg").and_then(Value::as_str).map(str::to_owned);
         let jwk: Jwk = serde_json::from_value(json).ok()?;
         let signs = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
-        let verifies = jwk
-            .common
-            .key_operations
-            .as_ref()
-            .is_none_or(|list| list.contains(&KeyOperations::Verify));
-        let key = DecodingKey::from_jwk(&jwk)
-            .ok()
-            .filter(|key| key.family() != AlgorithmFamily::Hmac)?;
-        (signs && verifies).then_some(PublicKey {
-            kid: jwk.common.key_id,
-            alg,
-            key,
-        })
+        let verifies =
+            jwk.common.key_operations.as_ref().is_none_or(|list| list.contains(&KeyOperations::Verify));
+        let key = DecodingKey::from_jwk(&jwk).ok().filter(|key| key.family() != AlgorithmFamily::Hmac)?;
+        (signs && verifies).then_some(PublicKey { kid: jwk.common.key_id, alg, key })
     }
 
     fn is_named(&self, kid: Option<&str>) -> bool {
@@ -197,9 +183,7 @@ impl KeySource {
         let pause = if held.is_some() { PAUSE } else { PAUSE_WITHOUT_KEYS };
         let wait = !(named && self.failing.load(Ordering::Acquire));
         self.refresh(pause, wait, now).await;
-        self.held
-            .load_full()
-            .filter(|set| now < set.fetched.plus_secs(TRUSTED))
+        self.held.load_full().filter(|set| now < set.fetched.plus_secs(TRUSTED))
     }
 
     /// Begins a fetch unless one began within `pause`, or joins the one under way.
@@ -245,11 +229,7 @@ impl KeySource {
             Ok(set) => self.held.store(Some(Arc::new(set))),
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(
-                    issuer = self.issuers.first(),
-                    error,
-                    "cannot fetch an issuer's keys"
-                );
+                tracing::warn!(issuer = self.issuers.first(), error, "cannot fetch an issuer's keys");
             }
         }
     }
@@ -261,16 +241,10 @@ impl KeySource {
             jwks_uri: String,
         }
         let text = self.get(&self.discovery).await?;
-        let content = |what| FetchError::Content {
-            url: self.discovery.clone(),
-            what,
-        };
+        let content = |what| FetchError::Content { url: self.discovery.clone(), what };
         let found: Discovery =
             serde_json::from_slice(&text).map_err(|_| content("a document with `issuer` and `jwks_uri`"))?;
-        if !self
-            .issuers
-            .iter()
-            .any(|known| known.trim_end_matches('/') == found.issuer.trim_end_matches('/'))
+        if !self.issuers.iter().any(|known| known.trim_end_matches('/') == found.issuer.trim_end_matches('/'))
         {
             return Err(content("for the configured issuer"));
         }
@@ -278,20 +252,12 @@ impl KeySource {
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
-        let allowed = Url::parse(url)
-            .ok()
-            .filter(|url| may_fetch(url, self.allow_http_loopback));
+        let allowed = Url::parse(url).ok().filter(|url| may_fetch(url, self.allow_http_loopback));
         let target = allowed.ok_or_else(|| FetchError::Address(url.to_owned()))?;
-        let http = |source| FetchError::Http {
-            url: url.to_owned(),
-            source,
-        };
+        let http = |source| FetchError::Http { url: url.to_owned(), source };
         let mut answer = self.http.get(target).send().await.map_err(http)?;
         if answer.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status {
-                url: url.to_owned(),
-                status: answer.status().as_u16(),
-            });
+            return Err(FetchError::Status { url: url.to_owned(), status: answer.status().as_u16() });
         }
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(http)? {

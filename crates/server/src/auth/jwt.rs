@@ -80,13 +80,7 @@ impl<'a> Jws<'a> {
         }
         let claims = URL_SAFE_NO_PAD.decode(claims).map_err(|_| Flaw::Shape)?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| Flaw::Claims)?;
-        Ok(Jws {
-            algorithm,
-            header,
-            claims,
-            signed,
-            signature,
-        })
+        Ok(Jws { algorithm, header, claims, signed, signature })
     }
 
     /// Whether `key` made the signature, with the algorithm the header names and the key is for.
@@ -114,9 +108,7 @@ fn algorithm(name: &str) -> Option<Algorithm> {
 }
 
 fn is_token_type(typ: &str) -> bool {
-    ["JWT", "at+jwt", "application/at+jwt"]
-        .iter()
-        .any(|known| typ.eq_ignore_ascii_case(known))
+    ["JWT", "at+jwt", "application/at+jwt"].iter().any(|known| typ.eq_ignore_ascii_case(known))
 }
 
 /// The claims of a token, each given once.
@@ -170,20 +162,13 @@ impl Claims {
             return Ok(None);
         };
         let number = value.as_f64().ok_or(Flaw::Claims)?;
-        if number.abs() > LIMIT {
-            Err(Flaw::Claims)
-        } else {
-            Ok(Some(number.floor() as i64))
-        }
+        if number.abs() > LIMIT { Err(Flaw::Claims) } else { Ok(Some(number.floor() as i64)) }
     }
 
     /// When the token may be used. Fails without `exp`, which is required.
     pub fn lifetime(&self) -> Result<Lifetime, Flaw> {
         let expires = self.seconds("exp")?.ok_or(Flaw::Claims)?;
-        Ok(Lifetime {
-            not_before: self.seconds("nbf")?,
-            expires,
-        })
+        Ok(Lifetime { not_before: self.seconds("nbf")?, expires })
     }
 }
 
@@ -256,12 +241,7 @@ mod tests {
             (r#"{"alg":"RS256","alg":"ES256"}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"RS256","kid":"a","kid":"b"}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"RS256","kid":7}"#, "{}", "AA", Flaw::Header),
-            (
-                r#"{"alg":"RS256","crit":["b64"],"b64":false}"#,
-                "{}",
-                "AA",
-                Flaw::Header,
-            ),
+            (r#"{"alg":"RS256","crit":["b64"],"b64":false}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"RS256","typ":"logout+jwt"}"#, "{}", "AA", Flaw::Header),
             (r#"{"alg":"none"}"#, "{}", "AA", Flaw::Algorithm),
             (r#"{"alg":"None"}"#, "{}", "AA", Flaw::Algorithm),
@@ -281,11 +261,7 @@ mod tests {
         for bad in ["", ".", "a", "a.b", "a.b.c", "{}.{}.AA"] {
             assert_eq!(Jws::parse(bad).err(), Some(Flaw::Shape), "{bad}");
         }
-        for bad in [
-            format!("{header}=.e30.AA"),
-            format!("{header}.e30.AA.AA"),
-            format!("{header}.e30=.AA"),
-        ] {
+        for bad in [format!("{header}=.e30.AA"), format!("{header}.e30.AA.AA"), format!("{header}.e30=.AA")] {
             assert_eq!(Jws::parse(&bad).err(), Some(Flaw::Shape), "{bad}");
         }
         assert_eq!(Jws::parse(&"a".repeat(MAX_TOKEN + 1)).err(), Some(Flaw::TooLong));
@@ -299,13 +275,7 @@ mod tests {
     fn lifetime_needs_a_number_and_allows_five_minutes() {
         let at = Timestamp::from_secs;
         let lifetime = claims(r#"{"exp":1000.9,"nbf":500}"#).lifetime().unwrap();
-        assert_eq!(
-            lifetime,
-            Lifetime {
-                not_before: Some(500),
-                expires: 1000
-            }
-        );
+        assert_eq!(lifetime, Lifetime { not_before: Some(500), expires: 1000 });
         assert_eq!(lifetime.covers(at(199)), Err(Flaw::NotYetValid));
         assert_eq!(lifetime.covers(at(200)), Ok(()));
         assert_eq!(lifetime.covers(at(1299)), Ok(()));

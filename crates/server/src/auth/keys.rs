@@ -54,12 +54,7 @@ impl SigningKey {
         retired: Option<Timestamp>,
     ) -> Result<SigningKey, KeyError> {
         let kid = Active::open(&private_key)?.kid;
-        Ok(SigningKey {
-            kid,
-            private_key,
-            created,
-            retired,
-        })
+        Ok(SigningKey { kid, private_key, created, retired })
     }
 
     /// The same from a PEM text.
@@ -89,8 +84,7 @@ impl SigningKey {
 
     /// Whether a token this key signed may still be alive.
     pub fn verifies(&self, token_lifetime: i64, now: Timestamp) -> bool {
-        self.retired
-            .is_none_or(|at| now < at.plus_secs(token_lifetime + SKEW))
+        self.retired.is_none_or(|at| now < at.plus_secs(token_lifetime + SKEW))
     }
 }
 
@@ -118,18 +112,11 @@ impl Active {
         let verifies = DecodingKey::from_rsa_der(pair.public_key().as_ref());
         let mut public =
             Jwk::from_decoding_key(&verifies, Some(Algorithm::RS256)).map_err(|_| KeyError::Unreadable)?;
-        let kid = public
-            .thumbprint(ThumbprintHash::SHA256)
-            .map_err(|_| KeyError::Unreadable)?;
+        let kid = public.thumbprint(ThumbprintHash::SHA256).map_err(|_| KeyError::Unreadable)?;
         public.common.public_key_use = Some(PublicKeyUse::Signature);
         public.common.key_id = Some(kid.clone());
         public.common.x509_sha1_fingerprint = Some(kid.clone());
-        Ok(Active {
-            kid,
-            pair,
-            verifies,
-            public,
-        })
+        Ok(Active { kid, pair, verifies, public })
     }
 }
 
@@ -145,17 +132,10 @@ impl KeyRing {
     pub fn new(keys: Vec<SigningKey>, token_lifetime: i64) -> Result<KeyRing, KeyError> {
         let open = |key: SigningKey| Active::open(&key.private_key).map(|active| (key, active));
         let keys: Vec<_> = keys.into_iter().map(open).collect::<Result<_, _>>()?;
-        let in_use = keys
-            .iter()
-            .enumerate()
-            .filter(|(_, (key, _))| key.retired.is_none());
+        let in_use = keys.iter().enumerate().filter(|(_, (key, _))| key.retired.is_none());
         let newest = in_use.max_by_key(|(_, (key, _))| (key.created, key.kid.clone()));
         let signer = newest.ok_or(KeyError::NoneInUse)?.0;
-        Ok(KeyRing {
-            keys,
-            signer,
-            token_lifetime,
-        })
+        Ok(KeyRing { keys, signer, token_lifetime })
     }
 
     /// The id of the key that signs.
@@ -175,13 +155,8 @@ impl KeyRing {
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let mut token = format!("{}.{}", part(&header), part(claims));
         let mut signature = vec![0; pair.public_modulus_len()];
-        pair.sign(
-            &RSA_PKCS1_SHA256,
-            &SystemRandom::new(),
-            token.as_bytes(),
-            &mut signature,
-        )
-        .map_err(|_| KeyError::Refused)?;
+        pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), token.as_bytes(), &mut signature)
+            .map_err(|_| KeyError::Refused)?;
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(&signature, &mut token);
         Ok(token)
@@ -190,31 +165,21 @@ impl KeyRing {
     /// The key named `kid`, unless it was retired longer ago than a token can live.
     pub fn verifier(&self, kid: &str, now: Timestamp) -> Option<&DecodingKey> {
         let named = self.keys.iter().find(|(key, _)| key.kid == kid)?;
-        named
-            .0
-            .verifies(self.token_lifetime, now)
-            .then_some(&named.1.verifies)
+        named.0.verifies(self.token_lifetime, now).then_some(&named.1.verifies)
     }
 
     /// The public keys that verify at `now`, as the keys endpoint answers them. They carry `alg`,
     /// which the original leaves out: it does no harm to clients that do not look and some libraries
     /// insist on it. `x5t` repeats `kid`, as the original's does.
     pub fn jwks(&self, now: Timestamp) -> JwkSet {
-        let alive = self
-            .keys
-            .iter()
-            .filter(|(key, _)| key.verifies(self.token_lifetime, now));
-        JwkSet {
-            keys: alive.map(|(_, active)| active.public.clone()).collect(),
-        }
+        let alive = self.keys.iter().filter(|(key, _)| key.verifies(self.token_lifetime, now));
+        JwkSet { keys: alive.map(|(_, active)| active.public.clone()).collect() }
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list()
-            .entries(self.keys.iter().map(|(key, _)| key))
-            .finish()
+        f.debug_list().entries(self.keys.iter().map(|(key, _)| key)).finish()
     }
 }
 
@@ -242,10 +207,7 @@ mod tests {
         let last = 100 + 3600 + SKEW;
         assert!(ring.verifier(&old.kid, at(last - 1)).is_some());
         assert!(ring.verifier(&old.kid, at(last)).is_none());
-        assert_eq!(
-            (ring.jwks(at(last - 1)).keys.len(), ring.jwks(at(last)).keys.len()),
-            (2, 1)
-        );
+        assert_eq!((ring.jwks(at(last - 1)).keys.len(), ring.jwks(at(last)).keys.len()), (2, 1));
         assert_eq!(KeyRing::new(vec![old], 3600).err(), Some(KeyError::NoneInUse));
         assert_eq!(KeyRing::new(vec![], 3600).err(), Some(KeyError::NoneInUse));
     }
@@ -253,19 +215,10 @@ mod tests {
     #[test]
     fn a_key_survives_pem_and_keeps_its_thumbprint() {
         let key = SigningKey::generate(at(7)).unwrap();
-        assert_eq!(
-            SigningKey::from_pem(&key.to_pem(), at(7), None).as_ref(),
-            Ok(&key)
-        );
+        assert_eq!(SigningKey::from_pem(&key.to_pem(), at(7), None).as_ref(), Ok(&key));
         assert!(key.to_pem().lines().all(|line| line.len() <= 64));
-        assert_eq!(
-            SigningKey::from_pem("no pem", at(7), None),
-            Err(KeyError::Unreadable)
-        );
-        assert_eq!(
-            SigningKey::from_pkcs8(vec![48, 0], at(7), None),
-            Err(KeyError::Unreadable)
-        );
+        assert_eq!(SigningKey::from_pem("no pem", at(7), None), Err(KeyError::Unreadable));
+        assert_eq!(SigningKey::from_pkcs8(vec![48, 0], at(7), None), Err(KeyError::Unreadable));
         assert!(!format!("{key:?}").contains("private"));
     }
 
@@ -280,10 +233,6 @@ mod tests {
         assert_eq!(json["keys"][0]["e"], "AQAB");
         let set: JwkSet = serde_json::from_value(json).unwrap();
         let token = ring.sign(&json!({})).unwrap();
-        assert!(
-            Jws::parse(&token)
-                .unwrap()
-                .signed_by(&DecodingKey::from_jwk(&set.keys[0]).unwrap())
-        );
+        assert!(Jws::parse(&token).unwrap().signed_by(&DecodingKey::from_jwk(&set.keys[0]).unwrap()));
     }
 }

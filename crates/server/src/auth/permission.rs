@@ -33,10 +33,7 @@ permissions! {
 impl Permission {
     /// Exact: `library.manage` or `Library.Manage ` is no permission.
     pub fn parse(name: &str) -> Option<Permission> {
-        Permission::ALL
-            .iter()
-            .copied()
-            .find(|permission| permission.name() == name)
+        Permission::ALL.iter().copied().find(|permission| permission.name() == name)
     }
 }
 
@@ -56,14 +53,7 @@ mod tests {
             assert_eq!(Permission::parse(permission.name()), Some(*permission));
             assert!(!permission.display_name().is_empty());
         }
-        for no in [
-            "",
-            "library.manage",
-            " Library.Manage",
-            "Library.Manage ",
-            "Library.*",
-            "Library",
-        ] {
+        for no in ["", "library.manage", " Library.Manage", "Library.Manage ", "Library.*", "Library"] {
             assert_eq!(Permission::parse(no), None, "{no:?}");
         }
     }

@@ -190,10 +190,7 @@ mod tests {
             (TokenError::NoCredential, "invalid_client", 401),
             (TokenError::AssertionAudience, "invalid_client", 401),
             (
-                TokenError::UnknownClient {
-                    client: String::new(),
-                    tenant: String::new(),
-                },
+                TokenError::UnknownClient { client: String::new(), tenant: String::new() },
                 "unauthorized_client",
                 400,
             ),
@@ -201,11 +198,7 @@ mod tests {
             (TokenError::SeveralResources, "invalid_scope", 400),
             (TokenError::Unavailable, "temporarily_unavailable", 503),
         ] {
-            assert_eq!(
-                (error.code(), error.status().as_u16()),
-                (code, status),
-                "{error:?}"
-            );
+            assert_eq!((error.code(), error.status().as_u16()), (code, status), "{error:?}");
         }
         assert!(TokenError::NoCredential.is_failed_sign_in());
         assert!(!TokenError::SeveralResources.is_failed_sign_in());

@@ -61,12 +61,7 @@ impl TokenRequest {
             Version::V1 => fields.required("resource")?.to_owned(),
             Version::V2 => resource_of(fields.required("scope")?)?.to_owned(),
         };
-        Ok(TokenRequest {
-            version,
-            client_id,
-            resource,
-            credential,
-        })
+        Ok(TokenRequest { version, client_id, resource, credential })
     }
 
     /// The `aud` of the token to be made; `own` are this server's addresses beside `base`. Fails
@@ -93,9 +88,7 @@ impl Fields {
             json(text)?
         } else {
             let pairs = form_urlencoded::parse(text.as_bytes());
-            pairs
-                .map(|(name, value)| (name.into_owned(), Hidden::new(value)))
-                .collect()
+            pairs.map(|(name, value)| (name.into_owned(), Hidden::new(value))).collect()
         };
         for (at, (name, value)) in fields.iter().enumerate() {
             let again = |(other, different): &(String, Hidden)| {
@@ -110,10 +103,7 @@ impl Fields {
 
     /// An empty parameter is as good as none.
     fn get(&self, name: &str) -> Option<&str> {
-        let found = self
-            .0
-            .iter()
-            .find(|(given, _)| given.eq_ignore_ascii_case(name))?;
+        let found = self.0.iter().find(|(given, _)| given.eq_ignore_ascii_case(name))?;
         Some(found.1.reveal()).filter(|value| !value.is_empty())
     }
 
@@ -164,22 +154,16 @@ fn credential(fields: &Fields, authorization: Option<&str>) -> Result<(String, C
                 .get("client_secret")
                 .is_some_and(|other| !secrets.iter().any(|secret| secret.reveal() == other))
         {
-            return Err(TokenError::Malformed(
-                "the client proves itself in two ways at once",
-            ));
+            return Err(TokenError::Malformed("the client proves itself in two ways at once"));
         }
         return Ok((id, Credential::Secret(secrets)));
     }
     if let Some(jwt) = fields.get("client_assertion") {
         if fields.get("client_secret").is_some() {
-            return Err(TokenError::Malformed(
-                "the client proves itself in two ways at once",
-            ));
+            return Err(TokenError::Malformed("the client proves itself in two ways at once"));
         }
         if fields.required("client_assertion_type")? != ASSERTION_TYPE {
-            return Err(TokenError::Malformed(
-                "the client assertion is of an unknown type",
-            ));
+            return Err(TokenError::Malformed("the client assertion is of an unknown type"));
         }
         let id = match in_body {
             Some(id) => id.to_owned(),
@@ -207,10 +191,7 @@ fn basic(authorization: &str) -> Option<(String, Vec<Hidden>)> {
     let (id, secret) = pair.split_once(':')?;
     let unescaped = |text: &str| {
         let text = text.replace('+', " ");
-        percent_decode_str(&text)
-            .decode_utf8()
-            .ok()
-            .map(|text| text.into_owned())
+        percent_decode_str(&text).decode_utf8().ok().map(|text| text.into_owned())
     };
     let mut secrets = vec![Hidden::new(secret)];
     if let Some(other) = unescaped(secret).filter(|other| other != secret) {
@@ -225,10 +206,7 @@ fn resource_of(scope: &str) -> Result<&str, TokenError> {
     let mut resource = None;
     for one in scope.split_ascii_whitespace().filter(|one| !OPENID.contains(one)) {
         let not_default = || TokenError::ScopeNotDefault(shown(scope));
-        let named = one
-            .strip_suffix("/.default")
-            .filter(|name| !name.is_empty())
-            .ok_or_else(not_default)?;
+        let named = one.strip_suffix("/.default").filter(|name| !name.is_empty()).ok_or_else(not_default)?;
         if resource.is_some_and(|other| other != named) {
             return Err(TokenError::SeveralResources);
         }

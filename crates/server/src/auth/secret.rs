@@ -38,10 +38,7 @@ pub struct SecretHash {
 
 impl SecretHash {
     pub fn of(secret: &str, expires: Option<Timestamp>) -> SecretHash {
-        SecretHash {
-            sha256: hash_secret(secret),
-            expires,
-        }
+        SecretHash { sha256: hash_secret(secret), expires }
     }
 
     pub(crate) fn is(&self, given: &[u8; 32]) -> Choice {

@@ -12,20 +12,14 @@ pub struct Tenant {
 
 impl Tenant {
     pub fn new(id: impl Into<String>, domains: Vec<String>) -> Tenant {
-        Tenant {
-            id: id.into().to_ascii_lowercase(),
-            domains,
-        }
+        Tenant { id: id.into().to_ascii_lowercase(), domains }
     }
 
     /// Whether a path segment or a `tid` names this tenant, ignoring case. `common` and
     /// `organizations` name nobody in particular and so not this one.
     pub fn is(&self, name: &str) -> bool {
         self.id.eq_ignore_ascii_case(name)
-            || self
-                .domains
-                .iter()
-                .any(|domain| domain.eq_ignore_ascii_case(name))
+            || self.domains.iter().any(|domain| domain.eq_ignore_ascii_case(name))
     }
 
     /// Whether `iss` is one this tenant's tokens carry: on whatever host, `/{tenant}/` or
@@ -70,14 +64,7 @@ mod tests {
         for yes in [ID, "0F4C0BFA-7D7C-4B5A-9C59-6A2F9E9F7A10", "Contoso.Example"] {
             assert!(tenant().is(yes), "{yes}");
         }
-        for no in [
-            "",
-            "common",
-            "organizations",
-            "consumers",
-            "example",
-            "a.contoso.example",
-        ] {
+        for no in ["", "common", "organizations", "consumers", "example", "a.contoso.example"] {
             assert!(!tenant().is(no), "{no}");
         }
     }
@@ -85,11 +72,7 @@ mod tests {
     #[test]
     fn urls_are_told_by_path_not_by_host() {
         let at = |host: &str, tail: &str| format!("{host}/{ID}{tail}");
-        for host in [
-            "https://a.example",
-            "http://127.0.0.1:8080",
-            "https://a.example/prefix",
-        ] {
+        for host in ["https://a.example", "http://127.0.0.1:8080", "https://a.example/prefix"] {
             assert!(tenant().issues_as(&at(host, "/")));
             assert!(tenant().issues_as(&at(host, "/v2.0")));
             assert!(tenant().is_token_endpoint(&at(host, "/oauth2/token")));

@@ -79,11 +79,7 @@ pub fn elliptic(kid: &str) -> (EncodingKey, Value) {
 
 /// A token over exactly these texts, well made or not.
 pub fn token(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
-    let signed = format!(
-        "{}.{}",
-        URL_SAFE_NO_PAD.encode(header),
-        URL_SAFE_NO_PAD.encode(claims)
-    );
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key, algorithm).unwrap();
     format!("{signed}.{signature}")
 }

@@ -39,25 +39,15 @@ struct Failures {
 
 impl Key {
     fn pair(client_id: &str, addr: IpAddr) -> Key {
-        Key {
-            client: Some(hash_secret(client_id)),
-            network: network(addr),
-        }
+        Key { client: Some(hash_secret(client_id)), network: network(addr) }
     }
 
     fn address(addr: IpAddr) -> Key {
-        Key {
-            client: None,
-            network: network(addr),
-        }
+        Key { client: None, network: network(addr) }
     }
 
     fn free(&self) -> u32 {
-        if self.client.is_some() {
-            FREE_PAIR
-        } else {
-            FREE_ADDRESS
-        }
+        if self.client.is_some() { FREE_PAIR } else { FREE_ADDRESS }
     }
 }
 
@@ -91,10 +81,7 @@ impl Throttle {
             }
             let failures = kept.entry(key).or_insert(Failures { count: 0, last: now });
             let before = if failures.counts(now) { failures.count } else { 0 };
-            *failures = Failures {
-                count: before.saturating_add(1),
-                last: now,
-            };
+            *failures = Failures { count: before.saturating_add(1), last: now };
         }
     }
 
@@ -185,10 +172,7 @@ mod tests {
             throttle.failed(&n.to_string(), ip("2001:db8::1"), at(0));
         }
         assert_eq!(throttle.delay("fresh", ip("2001:db8::ffff"), at(0)), FIRST);
-        assert_eq!(
-            throttle.delay("fresh", ip("2001:db8:0:1::1"), at(0)),
-            Duration::ZERO
-        );
+        assert_eq!(throttle.delay("fresh", ip("2001:db8:0:1::1"), at(0)), Duration::ZERO);
         throttle.succeeded("1", ip("2001:db8::1"));
         assert_eq!(throttle.delay("fresh", ip("2001:db8::1"), at(0)), FIRST);
     }
@@ -200,10 +184,7 @@ mod tests {
         for _ in 0..5 {
             throttle.failed("app", addr, at(0));
         }
-        assert_eq!(
-            throttle.delay("app", addr, at(MEMORY - 1)),
-            Duration::from_millis(500)
-        );
+        assert_eq!(throttle.delay("app", addr, at(MEMORY - 1)), Duration::from_millis(500));
         assert_eq!(throttle.delay("app", addr, at(MEMORY)), Duration::ZERO);
         throttle.failed("app", addr, at(MEMORY));
         assert_eq!(throttle.delay("app", addr, at(MEMORY)), Duration::ZERO);

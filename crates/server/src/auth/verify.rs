@@ -126,20 +126,14 @@ impl Verifier {
             }
             None => self.verify_own(&jws, iss, now)?,
         };
-        let verdict = Verdict {
-            caller: Arc::new(caller),
-            lifetime,
-            source,
-        };
+        let verdict = Verdict { caller: Arc::new(caller), lifetime, source };
         self.lock().keep(key, verdict.clone());
         Ok(verdict.caller)
     }
 
     /// A token made here: its host is whichever the client used, the rest must be ours.
     fn verify_own(&self, jws: &Jws<'_>, iss: &str, now: Timestamp) -> Result<(Caller, Source), AuthError> {
-        let source = Source::Own {
-            generation: self.generation.load(Ordering::Acquire),
-        };
+        let source = Source::Own { generation: self.generation.load(Ordering::Acquire) };
         if !self.tenant.issues_as(iss) {
             return Err(AuthError::Issuer);
         }
@@ -158,17 +152,10 @@ impl Verifier {
     }
 
     fn check_own_audience(&self, claims: &Claims, iss: &str) -> Result<(), AuthError> {
-        let issued_under = iss
-            .trim_end_matches("/v2.0")
-            .trim_end_matches('/')
-            .rsplit_once('/');
+        let issued_under = iss.trim_end_matches("/v2.0").trim_end_matches('/').rsplit_once('/');
         let issued_under = issued_under.map_or("", |(base, _)| base);
         let ours = |aud: &&str| audience::resolve(aud, issued_under, &self.own_audiences).is_some();
-        if claims.audiences()?.iter().any(ours) {
-            Ok(())
-        } else {
-            Err(AuthError::Audience)
-        }
+        if claims.audiences()?.iter().any(ours) { Ok(()) } else { Err(AuthError::Audience) }
     }
 
     fn stands(&self, verdict: &Verdict, now: Timestamp) -> bool {

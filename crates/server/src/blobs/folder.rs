@@ -46,18 +46,9 @@ impl FileWriter {
             options.open(&name)
         })
         .await
-        .map_err(|source| At {
-            path: path.clone(),
-            source,
-        })?;
+        .map_err(|source| At { path: path.clone(), source })?;
         let syncing = Some(spawn_blocking(move || File::open(folder)?.sync_all()));
-        Ok(FileWriter {
-            file: Arc::new(file),
-            path,
-            unsynced: 0,
-            writing: None,
-            syncing,
-        })
+        Ok(FileWriter { file: Arc::new(file), path, unsynced: 0, writing: None, syncing })
     }
 
     /// Writes after what was written before; at most one call's bytes are on their way when it returns.
@@ -65,9 +56,8 @@ impl FileWriter {
         settle(&mut self.writing).await.map_err(self.at())?;
         self.unsynced += pieces.iter().map(Bytes::len).sum::<usize>();
         let file = Arc::clone(&self.file);
-        self.writing = Some(spawn_blocking(move || {
-            pieces.iter().try_for_each(|piece| (&*file).write_all(piece))
-        }));
+        self.writing =
+            Some(spawn_blocking(move || pieces.iter().try_for_each(|piece| (&*file).write_all(piece))));
         if self.unsynced >= SYNC_EVERY && self.syncing.as_ref().is_none_or(JoinHandle::is_finished) {
             settle(&mut self.syncing).await.map_err(self.at())?;
             self.unsynced = 0;
@@ -90,16 +80,12 @@ impl FileWriter {
         let _ = settle(&mut self.writing).await;
         let _ = settle(&mut self.syncing).await;
         let path = self.path.clone();
-        blocking(move || std::fs::remove_file(path))
-            .await
-            .map_err(self.at())
+        blocking(move || std::fs::remove_file(path)).await.map_err(self.at())
     }
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work)
-        .await
-        .unwrap_or_else(|e| Err(io::Error::other(e)))
+    spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)))
 }
 
 async fn settle(task: &mut Option<JoinHandle<io::Result<()>>>) -> io::Result<()> {

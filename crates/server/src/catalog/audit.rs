@@ -40,9 +40,7 @@ pub struct Change<'a> {
 /// Takes the next change number. The row stays locked until the transaction ends, so changes commit in the
 /// order of their numbers.
 pub async fn next_change(tx: &mut Tx) -> Result<i64, CatalogError> {
-    tx.one("update tenant set change = change + 1 returning change", &[])
-        .await?
-        .take()
+    tx.one("update tenant set change = change + 1 returning change", &[]).await?.take()
 }
 
 /// The number of the last change.

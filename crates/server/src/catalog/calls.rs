@@ -38,6 +38,5 @@ pub async fn admit(
 
 /// Forgets calls that no window counts any more.
 pub async fn forget(tx: &mut Tx, before: i64) -> Result<u64, CatalogError> {
-    tx.execute("delete from calls where at <= $1", &[before.into()])
-        .await
+    tx.execute("delete from calls where at <= $1", &[before.into()]).await
 }

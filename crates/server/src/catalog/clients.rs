@@ -130,10 +130,7 @@ pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<ClientRow>, CatalogErr
 
 pub async fn all(tx: &mut Tx) -> Result<Vec<ClientRow>, CatalogError> {
     let mut found = Vec::new();
-    for row in tx
-        .query(&format!("{CLIENT} order by created_at, id"), &[])
-        .await?
-    {
+    for row in tx.query(&format!("{CLIENT} order by created_at, id"), &[]).await? {
         found.push(client(tx, row).await?);
     }
     Ok(found)
@@ -143,44 +140,23 @@ async fn client(tx: &mut Tx, mut row: Row) -> Result<ClientRow, CatalogError> {
     let id: String = row.take()?;
     let of = [id.as_str().into()];
     let permissions = tx
-        .query(
-            "select permission from client_permissions where client = $1 order by permission",
-            &of,
-        )
+        .query("select permission from client_permissions where client = $1 order by permission", &of)
         .await?;
     let secrets = tx
-        .query(
-            "select sha256, expires_at from client_secrets where client = $1 order by created_at",
-            &of,
-        )
+        .query("select sha256, expires_at from client_secrets where client = $1 order by created_at", &of)
         .await?;
-    let certificates = tx
-        .query(
-            "select pem from client_certificates where client = $1 order by created_at",
-            &of,
-        )
-        .await?;
+    let certificates =
+        tx.query("select pem from client_certificates where client = $1 order by created_at", &of).await?;
     Ok(ClientRow {
         name: row.take()?,
         created_at: row.take()?,
         expires_at: row.take()?,
-        permissions: permissions
-            .into_iter()
-            .map(|mut row| row.take())
-            .collect::<Result<_, _>>()?,
+        permissions: permissions.into_iter().map(|mut row| row.take()).collect::<Result<_, _>>()?,
         secrets: secrets
             .into_iter()
-            .map(|mut row| {
-                Ok(SecretRow {
-                    sha256: row.take()?,
-                    expires_at: row.take()?,
-                })
-            })
+            .map(|mut row| Ok(SecretRow { sha256: row.take()?, expires_at: row.take()? }))
             .collect::<Result<_, CatalogError>>()?,
-        certificates: certificates
-            .into_iter()
-            .map(|mut row| row.take())
-            .collect::<Result<_, _>>()?,
+        certificates: certificates.into_iter().map(|mut row| row.take()).collect::<Result<_, _>>()?,
         id,
     })
 }

@@ -6,24 +6,9 @@ use super::{Catalog, CatalogError};
 /// Every table worth keeping, parents before children, with the columns of its key and all columns, which begin
 /// with those of the key. The tenant comes last: a catalog without one is not complete.
 const TABLES: &[(&str, usize, &[&str])] = &[
-    (
-        "contents",
-        1,
-        &["id", "sha256", "size", "bytes", "blob", "created_at"],
-    ),
+    ("contents", 1, &["id", "sha256", "size", "bytes", "blob", "created_at"]),
     ("garbage", 1, &["blob", "since"]),
-    (
-        "files",
-        1,
-        &[
-            "id",
-            "name_key",
-            "version",
-            "created_at",
-            "created_by",
-            "deleted_at",
-        ],
-    ),
+    ("files", 1, &["id", "name_key", "version", "created_at", "created_by", "deleted_at"]),
     (
         "versions",
         1,
@@ -43,27 +28,11 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "ended",
         ],
     ),
-    (
-        "clients",
-        1,
-        &["id", "name", "created_at", "expires_at", "removed_at"],
-    ),
+    ("clients", 1, &["id", "name", "created_at", "expires_at", "removed_at"]),
     ("client_permissions", 2, &["client", "permission"]),
-    (
-        "client_secrets",
-        2,
-        &["client", "sha256", "created_at", "expires_at"],
-    ),
-    (
-        "client_certificates",
-        2,
-        &["client", "sha256", "pem", "created_at"],
-    ),
-    (
-        "signing_keys",
-        1,
-        &["kid", "private_key", "created_at", "retired_at"],
-    ),
+    ("client_secrets", 2, &["client", "sha256", "created_at", "expires_at"]),
+    ("client_certificates", 2, &["client", "sha256", "pem", "created_at"]),
+    ("signing_keys", 1, &["kid", "private_key", "created_at", "retired_at"]),
     (
         "audit",
         1,
@@ -96,10 +65,7 @@ pub async fn copy(from: &Catalog, to: &Catalog) -> Result<u64, CatalogError> {
     for (table, keys, columns) in TABLES {
         let list = columns.join(", ");
         let key = columns[..*keys].join(", ");
-        let insert = format!(
-            "insert into {table} ({list}) values ({})",
-            placeholders(columns.len())
-        );
+        let insert = format!("insert into {table} ({list}) values ({})", placeholders(columns.len()));
         let mut last: Vec<Value> = Vec::new();
         loop {
             let after = if last.is_empty() {
@@ -128,10 +94,7 @@ pub async fn copy(from: &Catalog, to: &Catalog) -> Result<u64, CatalogError> {
 }
 
 fn placeholders(count: usize) -> String {
-    (1..=count)
-        .map(|n| format!("${n}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    (1..=count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
 }
 
 /// # Errors
@@ -165,8 +128,7 @@ pub async fn begin_anew(catalog: &Catalog) -> Result<(), CatalogError> {
     catalog
         .write(|tx| {
             Box::pin(async move {
-                tx.execute("update tenant set change = change + $1", &[GAP.into()])
-                    .await?;
+                tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
                 Ok(())
             })
         })

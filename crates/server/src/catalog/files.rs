@@ -117,10 +117,7 @@ pub async fn keep_content(
         Place::Blob(key) => (Value::Null, Value::Text(key.clone())),
     };
     let known = tx
-        .first(
-            "select id, blob from contents where sha256 = $1",
-            &[content.sha256.as_str().into()],
-        )
+        .first("select id, blob from contents where sha256 = $1", &[content.sha256.as_str().into()])
         .await?;
     let Some(mut known) = known else {
         tx.execute(
@@ -138,11 +135,7 @@ pub async fn keep_content(
         return Ok(change);
     };
     let (id, before): (i64, Option<String>) = (known.take()?, known.take()?);
-    tx.execute(
-        "update contents set bytes = $2, blob = $3 where id = $1",
-        &[id.into(), bytes, blob],
-    )
-    .await?;
+    tx.execute("update contents set bytes = $2, blob = $3 where id = $1", &[id.into(), bytes, blob]).await?;
     if let Some(before) = before {
         discard(tx, &before, now).await?;
     }
@@ -200,19 +193,13 @@ pub async fn end_version(
 /// The file that lives under a name.
 pub async fn find(tx: &mut Tx, name_key: &str) -> Result<Option<LibraryFile>, CatalogError> {
     let sql = format!("select {FILE} from {CURRENT} where f.name_key = $1 and f.deleted_at is null");
-    tx.first(&sql, &[name_key.into()])
-        .await?
-        .map(|mut row| file(&mut row))
-        .transpose()
+    tx.first(&sql, &[name_key.into()]).await?.map(|mut row| file(&mut row)).transpose()
 }
 
 /// One version of a file, whether it is current or not.
 pub async fn version(tx: &mut Tx, id: i64, number: i64) -> Result<Option<LibraryFile>, CatalogError> {
     let sql = format!("select {FILE} from {EVERY} where f.id = $1 and v.number = $2");
-    tx.first(&sql, &[id.into(), number.into()])
-        .await?
-        .map(|mut row| file(&mut row))
-        .transpose()
+    tx.first(&sql, &[id.into(), number.into()]).await?.map(|mut row| file(&mut row)).transpose()
 }
 
 /// Which rows of the library a page holds.
@@ -276,12 +263,7 @@ pub async fn count(tx: &mut Tx, page: &Page<'_>) -> Result<u64, CatalogError> {
 
 /// Where the bytes of a digest are.
 pub async fn content(tx: &mut Tx, sha256: &str) -> Result<Option<Content>, CatalogError> {
-    let row = tx
-        .first(
-            "select size, bytes, blob from contents where sha256 = $1",
-            &[sha256.into()],
-        )
-        .await?;
+    let row = tx.first("select size, bytes, blob from contents where sha256 = $1", &[sha256.into()]).await?;
     row.map(|mut row| {
         let size = row.take::<i64>()?.unsigned_abs();
         let (bytes, blob): (Option<Bytes>, Option<String>) = (row.take()?, row.take()?);
@@ -290,11 +272,7 @@ pub async fn content(tx: &mut Tx, sha256: &str) -> Result<Option<Content>, Catal
             (None, Some(key)) => Place::Blob(key),
             (None, None) => return Err(CatalogError::Shape(format!("content `{sha256}` is nowhere"))),
         };
-        Ok(Content {
-            sha256: sha256.to_owned(),
-            size,
-            place,
-        })
+        Ok(Content { sha256: sha256.to_owned(), size, place })
     })
     .transpose()
 }
@@ -322,10 +300,7 @@ pub async fn owned(tx: &mut Tx, blobs: &[String]) -> Result<Vec<String>, Catalog
     if blobs.is_empty() {
         return Ok(Vec::new());
     }
-    let list = (1..=blobs.len())
-        .map(|n| format!("${n}"))
-        .collect::<Vec<_>>()
-        .join(", ");
+    let list = (1..=blobs.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
     let sql = format!(
         "select blob from contents where blob in ({list}) union select blob from garbage where blob in ({list})"
     );
@@ -372,8 +347,7 @@ pub async fn expired(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<E
 /// Removes a version of a deleted file, its file when that was the last version, and its content when no
 /// version has the same bytes. A blob that lost its content becomes garbage.
 pub async fn forget(tx: &mut Tx, expired: &Expired, now: Timestamp) -> Result<(), CatalogError> {
-    tx.execute("delete from versions where born = $1", &[expired.born.into()])
-        .await?;
+    tx.execute("delete from versions where born = $1", &[expired.born.into()]).await?;
     tx.execute(
         "delete from files where id = $1 and not exists (select 1 from versions where file = $1)",
         &[expired.file.into()],
@@ -415,8 +389,7 @@ pub async fn garbage(tx: &mut Tx, before: Timestamp, limit: i64) -> Result<Vec<S
 }
 
 pub async fn forget_garbage(tx: &mut Tx, blob: &str) -> Result<(), CatalogError> {
-    tx.execute("delete from garbage where blob = $1", &[blob.into()])
-        .await?;
+    tx.execute("delete from garbage where blob = $1", &[blob.into()]).await?;
     Ok(())
 }
 
@@ -429,10 +402,7 @@ pub async fn usage(tx: &mut Tx) -> Result<(u64, u64), CatalogError> {
             &[],
         )
         .await?;
-    Ok((
-        row.take::<i64>()?.unsigned_abs(),
-        row.take::<i64>()?.unsigned_abs(),
-    ))
+    Ok((row.take::<i64>()?.unsigned_abs(), row.take::<i64>()?.unsigned_abs()))
 }
 
 /// Rows that contradict each other, in words: none, unless somebody changed the database by hand.

@@ -33,18 +33,11 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<KeyRow>, CatalogError> {
 
 /// Adds a key and retires those before it.
 pub async fn insert(tx: &mut Tx, key: &KeyRow) -> Result<(), CatalogError> {
-    tx.execute(
-        "update signing_keys set retired_at = $1 where retired_at is null",
-        &[key.created_at.into()],
-    )
-    .await?;
+    tx.execute("update signing_keys set retired_at = $1 where retired_at is null", &[key.created_at.into()])
+        .await?;
     tx.execute(
         "insert into signing_keys (kid, private_key, created_at) values ($1, $2, $3)",
-        &[
-            key.kid.as_str().into(),
-            key.private_key.as_str().into(),
-            key.created_at.into(),
-        ],
+        &[key.kid.as_str().into(), key.private_key.as_str().into(), key.created_at.into()],
     )
     .await?;
     Ok(())
@@ -52,6 +45,5 @@ pub async fn insert(tx: &mut Tx, key: &KeyRow) -> Result<(), CatalogError> {
 
 /// Removes keys that retired before `before`: nothing they signed is valid any more.
 pub async fn forget(tx: &mut Tx, before: Timestamp) -> Result<u64, CatalogError> {
-    tx.execute("delete from signing_keys where retired_at < $1", &[before.into()])
-        .await
+    tx.execute("delete from signing_keys where retired_at < $1", &[before.into()]).await
 }

@@ -8,11 +8,8 @@ const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/0001_lib
 pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
     // Nodes that start together take turns.
     tx.lock("migrate").await?;
-    tx.script("create table if not exists schema_migrations (number bigint not null primary key)")
-        .await?;
-    let mut row = tx
-        .one("select coalesce(max(number), 0) from schema_migrations", &[])
-        .await?;
+    tx.script("create table if not exists schema_migrations (number bigint not null primary key)").await?;
+    let mut row = tx.one("select coalesce(max(number), 0) from schema_migrations", &[]).await?;
     let applied: i64 = row.take()?;
     let newest = MIGRATIONS.last().map_or(0, |(number, _)| *number);
     if applied > newest {
@@ -21,17 +18,9 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
         )));
     }
     for (number, sql) in MIGRATIONS.iter().filter(|(number, _)| *number > applied) {
-        let sql = if shared {
-            for_postgres(sql)
-        } else {
-            (*sql).to_owned()
-        };
+        let sql = if shared { for_postgres(sql) } else { (*sql).to_owned() };
         tx.script(&sql).await?;
-        tx.execute(
-            "insert into schema_migrations (number) values ($1)",
-            &[(*number).into()],
-        )
-        .await?;
+        tx.execute("insert into schema_migrations (number) values ($1)", &[(*number).into()]).await?;
     }
     Ok(())
 }
@@ -39,10 +28,7 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
 fn for_postgres(sql: &str) -> String {
     sql.lines()
         .filter(|line| !line.starts_with("--"))
-        .map(|line| {
-            line.replacen(" text", " text collate \"C\"", 1)
-                .replacen(" integer", " bigint", 1)
-        })
+        .map(|line| line.replacen(" text", " text collate \"C\"", 1).replacen(" integer", " bigint", 1))
         .collect::<Vec<_>>()
         .join("\n")
 }

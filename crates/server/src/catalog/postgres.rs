@@ -44,18 +44,12 @@ impl Postgres {
         let manager = Manager::from_config(
             config,
             tokio_postgres_rustls::MakeRustlsConnect::new(client_tls()?),
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Verified,
-            },
+            ManagerConfig { recycling_method: RecyclingMethod::Verified },
         );
         let pool = Pool::builder(manager)
             .max_size(connections)
             .runtime(deadpool_postgres::Runtime::Tokio1)
-            .timeouts(Timeouts {
-                wait: Some(WAIT),
-                create: Some(WAIT),
-                recycle: Some(WAIT),
-            })
+            .timeouts(Timeouts { wait: Some(WAIT), create: Some(WAIT), recycle: Some(WAIT) })
             .build()
             .map_err(|e| CatalogError::Failed(e.into()))?;
         Ok(Postgres { pool })
@@ -99,8 +93,7 @@ impl Postgres {
             }
             result
         });
-        task.await
-            .unwrap_or_else(|e| Err(E::from(CatalogError::Failed(e.into()))))
+        task.await.unwrap_or_else(|e| Err(E::from(CatalogError::Failed(e.into()))))
     }
 
     pub(super) async fn read<T, E, F>(&self, work: F) -> Result<T, E>
@@ -162,11 +155,7 @@ impl ToSql for Value {
             Value::Text(_) => *ty == Type::TEXT || *ty == Type::VARCHAR,
             Value::Bytes(_) => *ty == Type::BYTEA,
         };
-        if fits {
-            self.to_sql(ty, out)
-        } else {
-            Err(format!("{self:?} given where {ty} is expected").into())
-        }
+        if fits { self.to_sql(ty, out) } else { Err(format!("{self:?} given where {ty} is expected").into()) }
     }
 }
 
@@ -184,19 +173,13 @@ async fn prepare(client: &Object, sql: &str) -> Result<tokio_postgres::Statement
 
 pub(super) async fn query(client: &Object, sql: &str, params: &[Value]) -> Result<Vec<Row>, CatalogError> {
     let statement = prepare(client, sql).await?;
-    let rows = client
-        .query(&statement, &references(params))
-        .await
-        .map_err(error)?;
+    let rows = client.query(&statement, &references(params)).await.map_err(error)?;
     rows.iter().map(cells).collect()
 }
 
 pub(super) async fn execute(client: &Object, sql: &str, params: &[Value]) -> Result<u64, CatalogError> {
     let statement = prepare(client, sql).await?;
-    client
-        .execute(&statement, &references(params))
-        .await
-        .map_err(error)
+    client.execute(&statement, &references(params)).await.map_err(error)
 }
 
 fn cells(row: &tokio_postgres::Row) -> Result<Row, CatalogError> {
@@ -204,14 +187,12 @@ fn cells(row: &tokio_postgres::Row) -> Result<Row, CatalogError> {
     for (index, column) in row.columns().iter().enumerate() {
         let cell = match *column.type_() {
             Type::INT8 => row.try_get::<_, Option<i64>>(index).map(Value::from),
-            Type::INT4 => row
-                .try_get::<_, Option<i32>>(index)
-                .map(|value| value.map(i64::from).into()),
+            Type::INT4 => row.try_get::<_, Option<i32>>(index).map(|value| value.map(i64::from).into()),
             Type::BOOL => row.try_get::<_, Option<bool>>(index).map(Value::from),
             Type::TEXT | Type::VARCHAR => row.try_get::<_, Option<String>>(index).map(Value::from),
-            Type::BYTEA => row
-                .try_get::<_, Option<Vec<u8>>>(index)
-                .map(|value| value.map(bytes::Bytes::from).into()),
+            Type::BYTEA => {
+                row.try_get::<_, Option<Vec<u8>>>(index).map(|value| value.map(bytes::Bytes::from).into())
+            }
             ref other => return Err(CatalogError::Shape(format!("column type {other}"))),
         };
         cells.push(cell.map_err(error)?);

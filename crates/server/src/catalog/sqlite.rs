@@ -34,11 +34,7 @@ pub(super) struct Sqlite {
 impl Drop for Sqlite {
     /// The last connection to close puts the write-ahead log into the main file: that must be the writer's.
     fn drop(&mut self) {
-        self.readers
-            .idle
-            .lock()
-            .unwrap_or_else(|e| e.into_inner())
-            .clear();
+        self.readers.idle.lock().unwrap_or_else(|e| e.into_inner()).clear();
         drop(self.jobs.take());
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -106,18 +102,9 @@ impl Sqlite {
             .name("sqlite-writer".into())
             .spawn(move || serve(Tx::new(Link::Sqlite(writer)), &queue))
             .map_err(|source| CatalogError::Failed(source.into()))?;
-        let readers = Arc::new(Readers {
-            idle: Mutex::new(idle),
-            permits: Semaphore::new(READERS),
-        });
+        let readers = Arc::new(Readers { idle: Mutex::new(idle), permits: Semaphore::new(READERS) });
         let brief = Mutex::new(Some(reader(file)?));
-        Ok(Sqlite {
-            brief,
-            file: file.to_owned(),
-            jobs: Some(jobs),
-            writer: Some(thread),
-            readers,
-        })
+        Ok(Sqlite { brief, file: file.to_owned(), jobs: Some(jobs), writer: Some(thread), readers })
     }
 
     /// A connection for reading that is nobody else's.
@@ -132,18 +119,12 @@ impl Sqlite {
         F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
     {
         let (answer, outcome) = oneshot::channel();
-        let job = Box::new(Work {
-            work: Some(work),
-            result: None,
-            answer,
-        });
+        let job = Box::new(Work { work: Some(work), result: None, answer });
         let queued = self.jobs.as_ref().is_some_and(|jobs| jobs.try_send(job).is_ok());
         if !queued {
             return Err(CatalogError::Busy("too many writes are waiting".into()).into());
         }
-        outcome
-            .await
-            .unwrap_or_else(|_| Err(E::from(CatalogError::Failed("writer thread ended".into()))))
+        outcome.await.unwrap_or_else(|_| Err(E::from(CatalogError::Failed("writer thread ended".into()))))
     }
 
     /// On the calling thread: a short statement takes less time than handing it to another.
@@ -210,20 +191,15 @@ impl Sqlite {
 
 /// Futures over SQLite never wait: one poll ends them.
 fn at_once<T, E: From<CatalogError>>(work: TxFuture<'_, T, E>) -> Result<T, E> {
-    work.now_or_never().unwrap_or_else(|| {
-        Err(E::from(CatalogError::Failed(
-            "transaction waited for something else".into(),
-        )))
-    })
+    work.now_or_never()
+        .unwrap_or_else(|| Err(E::from(CatalogError::Failed("transaction waited for something else".into()))))
 }
 
 fn serve(mut tx: Tx, queue: &mpsc::Receiver<Box<dyn Job>>) {
     while let Ok(first) = queue.recv() {
         let mut group = vec![first];
         let failure = match batch(&mut tx, "begin immediate") {
-            Ok(()) => run_group(&mut tx, &mut group, queue)
-                .and_then(|()| batch(&mut tx, "commit"))
-                .err(),
+            Ok(()) => run_group(&mut tx, &mut group, queue).and_then(|()| batch(&mut tx, "commit")).err(),
             Err(failure) => Some(failure),
         };
         if failure.is_some() && in_transaction(&tx) {
@@ -250,14 +226,7 @@ fn run_group(
             // A full disk makes SQLite end the transaction by itself.
             return Err(CatalogError::Full("the database ended the transaction".into()));
         }
-        batch(
-            tx,
-            if keep {
-                "release job"
-            } else {
-                "rollback to job; release job"
-            },
-        )?;
+        batch(tx, if keep { "release job" } else { "rollback to job; release job" })?;
         next += 1;
         if next == group.len() && next < GROUP {
             group.extend(queue.try_recv().ok());
@@ -300,10 +269,7 @@ fn repeat(failure: &CatalogError) -> CatalogError {
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(
-        || error.to_string(),
-        |source| format!("{error}: {}", chain(source)),
-    )
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
 }
 
 /// SQLite gives its other files the permissions of the main one.
@@ -319,10 +285,7 @@ fn create_private(file: &Path) -> Result<(), CatalogError> {
 }
 
 fn reader(file: &Path) -> Result<Tx, CatalogError> {
-    Ok(Tx::new(Link::Sqlite(connect(
-        file,
-        OpenFlags::SQLITE_OPEN_READ_ONLY,
-    )?)))
+    Ok(Tx::new(Link::Sqlite(connect(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?)))
 }
 
 fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
@@ -333,9 +296,7 @@ fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
         .map_err(error)?;
     connection.set_prepared_statement_cache_capacity(128);
     // What PostgreSQL calls the order of code points, for text that is made in a statement.
-    connection
-        .create_collation("C", |one, other| one.cmp(other))
-        .map_err(error)?;
+    connection.create_collation("C", |one, other| one.cmp(other)).map_err(error)?;
     connection
         .create_scalar_function(
             "strpos",
@@ -348,9 +309,7 @@ fn connect(file: &Path, access: OpenFlags) -> Result<Connection, CatalogError> {
                 };
                 // Characters, not bytes, as PostgreSQL counts: every byte but those that continue one begins one.
                 let begins = |bytes: &[u8]| bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count() as i64;
-                Ok(Some(
-                    memchr::memmem::find(text, part).map_or(0, |at| begins(&text[..at]) + 1),
-                ))
+                Ok(Some(memchr::memmem::find(text, part).map_or(0, |at| begins(&text[..at]) + 1)))
             },
         )
         .map_err(error)?;
@@ -378,9 +337,7 @@ fn numbered(sql: &str) -> String {
 pub(super) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Result<Vec<Row>, CatalogError> {
     let mut statement = connection.prepare_cached(&numbered(sql)).map_err(error)?;
     let columns = statement.column_count();
-    let mut rows = statement
-        .query(rusqlite::params_from_iter(params))
-        .map_err(error)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(params)).map_err(error)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(error)? {
         let mut cells = Vec::with_capacity(columns);
@@ -403,10 +360,7 @@ pub(super) fn query(connection: &Connection, sql: &str, params: &[Value]) -> Res
 
 pub(super) fn execute(connection: &Connection, sql: &str, params: &[Value]) -> Result<u64, CatalogError> {
     let mut statement = connection.prepare_cached(&numbered(sql)).map_err(error)?;
-    statement
-        .execute(rusqlite::params_from_iter(params))
-        .map(|rows| rows as u64)
-        .map_err(error)
+    statement.execute(rusqlite::params_from_iter(params)).map(|rows| rows as u64).map_err(error)
 }
 
 pub(super) fn error(source: rusqlite::Error) -> CatalogError {

@@ -55,9 +55,7 @@ pub struct Row {
 
 impl Row {
     pub(super) fn new(cells: Vec<Value>) -> Row {
-        Row {
-            cells: cells.into_iter(),
-        }
+        Row { cells: cells.into_iter() }
     }
 
     /// The next cell.
@@ -66,10 +64,7 @@ impl Row {
     /// When the row has no more cells or the cell is of another type: the statement and the code that
     /// reads it disagree.
     pub fn take<T: FromValue>(&mut self) -> Result<T, CatalogError> {
-        let cell = self
-            .cells
-            .next()
-            .ok_or_else(|| CatalogError::Shape("row has no more cells".into()))?;
+        let cell = self.cells.next().ok_or_else(|| CatalogError::Shape("row has no more cells".into()))?;
         T::from_value(cell)
     }
 

@@ -21,10 +21,7 @@ const BLOBS: &str = "blobs";
 
 pub async fn backup(settings: &Settings, folder: &Path) -> Result<(), Failure> {
     if folder.exists() {
-        return Err(Failure::Said(format!(
-            "`{}` exists: name a folder that does not",
-            folder.display()
-        )));
+        return Err(Failure::Said(format!("`{}` exists: name a folder that does not", folder.display())));
     }
     let source = Stores::open_existing(settings).await?;
     crate::files::create_private_dir(folder)
@@ -40,10 +37,7 @@ pub async fn backup(settings: &Settings, folder: &Path) -> Result<(), Failure> {
             "jumpbag-server: the backup took longer than {GARBAGE_GRACE_SECS} seconds; every blob was verified all the same"
         );
     }
-    println!(
-        "backup in {}: {rows} rows, {copied} blobs, every digest verified",
-        folder.display()
-    );
+    println!("backup in {}: {rows} rows, {copied} blobs, every digest verified", folder.display());
     Ok(())
 }
 
@@ -70,10 +64,7 @@ pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> 
     let copied = copy_blobs(&source, &blobs, &target.blobs).await?;
     let rows = copy(&source, &target.catalog).await?;
     crate::catalog::copy::begin_anew(&target.catalog).await?;
-    println!(
-        "restored from {}: {rows} rows, {copied} blobs, every digest verified",
-        folder.display()
-    );
+    println!("restored from {}: {rows} rows, {copied} blobs, every digest verified", folder.display());
     Ok(())
 }
 

@@ -45,11 +45,7 @@ pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
         report.bytes,
         report.problems.len(),
         report.ownerless,
-        if repair && report.ownerless > 0 {
-            " removed"
-        } else {
-            ""
-        }
+        if repair && report.ownerless > 0 { " removed" } else { "" }
     );
     if report.problems.is_empty() && (repair || report.ownerless == 0) {
         Ok(())
@@ -88,9 +84,7 @@ async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
                         Box::pin(async move { Ok::<_, Error>(files::names(tx, &sha256, NAMES).await?) })
                     })
                     .await?;
-                report
-                    .problems
-                    .push(format!("{e}; in the library as `{}`", names.join("`, `")));
+                report.problems.push(format!("{e}; in the library as `{}`", names.join("`, `")));
             }
         }
         if progress {
@@ -108,10 +102,7 @@ async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
 /// # Errors
 /// `Damaged`, naming the digest and the blob.
 pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
-    let damaged = |problem: String| Error::Damaged {
-        sha256: content.sha256.clone(),
-        problem,
-    };
+    let damaged = |problem: String| Error::Damaged { sha256: content.sha256.clone(), problem };
     let (hash, size) = match &content.place {
         Place::Inline(bytes) => (Sha256::digest(bytes), bytes.len() as u64),
         Place::Blob(key) => {
@@ -124,8 +115,7 @@ pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
                 }
                 Ok::<_, BlobError>((hasher.finalize(), size))
             };
-            read.await
-                .map_err(|e| damaged(format!("blob `{key}`: {}", Error::from(e).chain())))?
+            read.await.map_err(|e| damaged(format!("blob `{key}`: {}", Error::from(e).chain())))?
         }
     };
     let place = match &content.place {
@@ -133,10 +123,7 @@ pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
         Place::Blob(key) => format!("blob `{key}`"),
     };
     if size != content.size {
-        return Err(damaged(format!(
-            "{place} has {size} bytes instead of {}",
-            content.size
-        )));
+        return Err(damaged(format!("{place} has {size} bytes instead of {}", content.size)));
     }
     if hex(&hash) != content.sha256 {
         return Err(damaged(format!("{place} has the digest {}", hex(&hash))));
@@ -157,21 +144,14 @@ async fn rows(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
 
 async fn ownerless(library: &Library, report: &mut Report, repair: bool) -> Result<(), Failure> {
     // An upload under way has a blob and no row yet. Whoever repairs says that none is.
-    let before = if repair {
-        Timestamp::now()
-    } else {
-        Timestamp::now().plus_secs(-60)
-    };
+    let before = if repair { Timestamp::now() } else { Timestamp::now().plus_secs(-60) };
     if repair {
         report.ownerless = library.remove_ownerless(before).await?;
     } else {
         let found = library.ownerless(before).await?;
         report.ownerless = found.len() as u64;
         for blob in found {
-            println!(
-                "blob `{}` ({} bytes) has no row: --repair removes it",
-                blob.key, blob.size
-            );
+            println!("blob `{}` ({} bytes) has no row: --repair removes it", blob.key, blob.size);
         }
     }
     Ok(())

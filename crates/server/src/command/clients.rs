@@ -77,22 +77,11 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
     let catalog = &stores.catalog;
     let now = Timestamp::now();
     match command {
-        Command::Add {
-            name,
-            permissions,
-            expires,
-            id,
-            secret_stdin,
-            certificate,
-            json,
-        } => {
+        Command::Add { name, permissions, expires, id, secret_stdin, certificate, json } => {
             let new = NewClient {
                 id,
                 name,
-                permissions: permissions
-                    .iter()
-                    .map(|name| permission(name))
-                    .collect::<Result<_, _>>()?,
+                permissions: permissions.iter().map(|name| permission(name)).collect::<Result<_, _>>()?,
                 secret: secret(secret_stdin)?,
                 certificate: certificate.map(read_pem).transpose()?,
                 expires: expires.map(|text| time(&text, now)).transpose()?,
@@ -101,18 +90,10 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
             show(&registered, json);
         }
         Command::List { json } => list(&clients::all(catalog).await?, json),
-        Command::Rotate {
-            id,
-            keep_old,
-            secret_stdin,
-            json,
-        } => {
+        Command::Rotate { id, keep_old, secret_stdin, json } => {
             let until = now.plus_secs(i64::from(keep_old) * 3600);
             let actor = Actor::operator("clients rotate");
-            show(
-                &clients::rotate(catalog, &id, secret(secret_stdin)?, until, actor, now).await?,
-                json,
-            );
+            show(&clients::rotate(catalog, &id, secret(secret_stdin)?, until, actor, now).await?, json);
         }
         Command::Remove { id } => {
             clients::remove(catalog, &id, Actor::operator("clients remove"), now).await?;
@@ -124,14 +105,8 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
 
 fn permission(name: &str) -> Result<Permission, Failure> {
     Permission::parse(name).ok_or_else(|| {
-        let known: Vec<_> = Permission::ALL
-            .iter()
-            .map(|permission| permission.name())
-            .collect();
-        Failure::Said(format!(
-            "permission `{name}`: expected one of {}",
-            known.join(", ")
-        ))
+        let known: Vec<_> = Permission::ALL.iter().map(|permission| permission.name()).collect();
+        Failure::Said(format!("permission `{name}`: expected one of {}", known.join(", ")))
     })
 }
 
@@ -195,10 +170,7 @@ fn list(clients: &[ClientRow], as_json: bool) {
             .collect();
         return println!("{}", json!(shown));
     }
-    println!(
-        "{:<38} {:<24} {:<22} {:<22} NAME",
-        "CLIENT ID", "PERMISSIONS", "CREATED", "EXPIRES"
-    );
+    println!("{:<38} {:<24} {:<22} {:<22} NAME", "CLIENT ID", "PERMISSIONS", "CREATED", "EXPIRES");
     for client in clients {
         let expires = client.expires_at.map_or_else(|| "never".to_owned(), short);
         let created = short(client.created_at);

@@ -37,11 +37,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     let now = Timestamp::now();
     let (_, fresh) = clients::tenant(&stores.catalog, now).await?;
     let app = Arc::new(App::new(settings, stores, now).await?);
-    let first = if fresh {
-        Some(first_client(&app, now).await?)
-    } else {
-        None
-    };
+    let first = if fresh { Some(first_client(&app, now).await?) } else { None };
 
     let (stop, stopped) = watch::channel(false);
     let config = identity.as_ref().map(|identity| Arc::clone(&identity.config));
@@ -69,22 +65,14 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
 fn log(settings: &Settings) {
     use tracing_subscriber::prelude::*;
     let level = level(settings);
-    let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_target(false);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry();
     // Only a subscriber set before this one could make it fail, and none is.
     let _ = if settings.log_json {
-        registry
-            .with(layer.json().flatten_event(true).with_filter(level))
-            .try_init()
+        registry.with(layer.json().flatten_event(true).with_filter(level)).try_init()
     } else {
         registry
-            .with(
-                layer
-                    .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-                    .with_filter(level),
-            )
+            .with(layer.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).with_filter(level))
             .try_init()
     };
 }
@@ -133,19 +121,11 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
     println!("database: {database}, blobs: {blobs}, files in the library: {files}");
-    let Some(Registered {
-        tenant,
-        client_id,
-        secret: Some(secret),
-    }) = first
-    else {
+    let Some(Registered { tenant, client_id, secret: Some(secret) }) = first else {
         return Ok(());
     };
     let curl = if app.settings.tls == Tls::SelfSigned {
-        format!(
-            "curl -s --cacert {}",
-            app.settings.data_dir.join("tls/cert.pem").display()
-        )
+        format!("curl -s --cacert {}", app.settings.data_dir.join("tls/cert.pem").display())
     } else {
         "curl -s".to_owned()
     };

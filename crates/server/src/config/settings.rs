@@ -55,10 +55,7 @@ struct Reader<'a> {
 }
 
 pub(super) fn read(layers: &Layers) -> Result<Settings, Problems> {
-    let mut reader = Reader {
-        layers,
-        problems: layers.problems.clone(),
-    };
+    let mut reader = Reader { layers, problems: layers.problems.clone() };
     let settings = reader.settings();
     match settings {
         Some(settings) if reader.problems.is_empty() => Ok(settings),
@@ -70,10 +67,8 @@ impl Reader<'_> {
     /// Every value is read, so that every problem is found, before any is missed.
     fn settings(&mut self) -> Option<Settings> {
         let listen = self.parsed("listen", "an address and port such as `127.0.0.1:8080`");
-        let ops_listen = self.optional(
-            "ops_listen",
-            "an address and port such as `127.0.0.1:8081`, or empty",
-        );
+        let ops_listen =
+            self.optional("ops_listen", "an address and port such as `127.0.0.1:8081`, or empty");
         let public_url = self.public_url();
         let trusted_proxies = self.list("trusted_proxies", "a list of IP addresses");
         let tls = self.tls();
@@ -99,9 +94,7 @@ impl Reader<'_> {
         let rate_limits = self.boolean("rate_limits");
         let library_calls_per_minute = self.number("library_calls_per_minute", 0, 1_000_000);
         let library_calls_per_hour = self.number("library_calls_per_hour", 0, 10_000_000);
-        let log_json = self
-            .choice("log_format", &["human", "json"])
-            .map(|index| index == 1);
+        let log_json = self.choice("log_format", &["human", "json"]).map(|index| index == 1);
         let log_level = self.log_level();
         let settings = Settings {
             listen: listen?,
@@ -148,20 +141,14 @@ impl Reader<'_> {
     }
 
     fn value(&self, key: &str) -> toml::Value {
-        self.layers
-            .values
-            .get(key)
-            .map_or(toml::Value::Boolean(false), |(value, _)| value.clone())
+        self.layers.values.get(key).map_or(toml::Value::Boolean(false), |(value, _)| value.clone())
     }
 
     fn problem(&mut self, key: &str, expected: &str) {
         let Some((value, origin)) = self.layers.values.get(key) else {
             return self.problems.push(format!("`{key}`: not among the defaults"));
         };
-        self.problems.push(format!(
-            "`{key}` = {} ({origin}): expected {expected}",
-            shown(key, value)
-        ));
+        self.problems.push(format!("`{key}` = {} ({origin}): expected {expected}", shown(key, value)));
     }
 
     fn text(&mut self, key: &str, expected: &str) -> Option<String> {
@@ -223,10 +210,9 @@ impl Reader<'_> {
 
     fn list<T: std::str::FromStr>(&mut self, key: &str, expected: &str) -> Vec<T> {
         let items = match self.value(key) {
-            toml::Value::Array(items) => items
-                .iter()
-                .map(|item| item.as_str().and_then(|text| text.parse().ok()))
-                .collect(),
+            toml::Value::Array(items) => {
+                items.iter().map(|item| item.as_str().and_then(|text| text.parse().ok())).collect()
+            }
             _ => None,
         };
         items.unwrap_or_else(|| {
@@ -237,27 +223,19 @@ impl Reader<'_> {
 
     fn table(&mut self, key: &str) -> HashMap<String, String> {
         let entries = match self.value(key) {
-            toml::Value::Table(table) => table
-                .into_iter()
-                .map(|(name, value)| Some((name, value.as_str()?.to_owned())))
-                .collect(),
+            toml::Value::Table(table) => {
+                table.into_iter().map(|(name, value)| Some((name, value.as_str()?.to_owned()))).collect()
+            }
             _ => None,
         };
         entries.unwrap_or_else(|| {
-            self.problem(
-                key,
-                "a table of texts such as `{ aws_region = \"eu-central-1\" }`",
-            );
+            self.problem(key, "a table of texts such as `{ aws_region = \"eu-central-1\" }`");
             HashMap::new()
         })
     }
 
     fn choice(&mut self, key: &str, choices: &[&str]) -> Option<usize> {
-        let expected = choices
-            .iter()
-            .map(|choice| format!("\"{choice}\""))
-            .collect::<Vec<_>>()
-            .join(" or ");
+        let expected = choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or ");
         let text = self.text(key, &expected)?;
         let index = choices.iter().position(|choice| *choice == text);
         if index.is_none() {
@@ -267,15 +245,10 @@ impl Reader<'_> {
     }
 
     fn public_url(&mut self) -> Option<String> {
-        let url: url::Url = self.optional(
-            "public_url",
-            "an address such as `https://bag.example.org`, or empty",
-        )?;
+        let url: url::Url =
+            self.optional("public_url", "an address such as `https://bag.example.org`, or empty")?;
         if url.cannot_be_a_base() || url.path() != "/" || !["http", "https"].contains(&url.scheme()) {
-            self.problem(
-                "public_url",
-                "scheme and host without a path, such as `https://bag.example.org`",
-            );
+            self.problem("public_url", "scheme and host without a path, such as `https://bag.example.org`");
             return None;
         }
         Some(url.origin().ascii_serialization())
@@ -294,10 +267,7 @@ impl Reader<'_> {
                         self.problem(name, "a PEM file, because `tls` is \"files\"");
                     }
                 }
-                Some(Tls::Files {
-                    certificate: certificate.into(),
-                    key: key.into(),
-                })
+                Some(Tls::Files { certificate: certificate.into(), key: key.into() })
             }
         }
     }
@@ -314,10 +284,7 @@ impl Reader<'_> {
     fn blob_url(&mut self) -> Option<String> {
         let expected = "an address such as `s3://bucket/prefix`, `az://container/prefix` or `gs://bucket/prefix`, or empty";
         let url: String = self.optional("blob_url", expected)?;
-        if !["s3://", "az://", "gs://"]
-            .iter()
-            .any(|scheme| url.starts_with(scheme))
-        {
+        if !["s3://", "az://", "gs://"].iter().any(|scheme| url.starts_with(scheme)) {
             self.problem("blob_url", expected);
         }
         Some(url)
@@ -335,12 +302,8 @@ impl Reader<'_> {
                 return Vec::new();
             }
         };
-        let problems = issuers
-            .iter()
-            .flat_map(IssuerConfig::problems)
-            .chain(clashes(&issuers));
-        self.problems
-            .extend(problems.map(|problem| format!("`issuers`: {problem}")));
+        let problems = issuers.iter().flat_map(IssuerConfig::problems).chain(clashes(&issuers));
+        self.problems.extend(problems.map(|problem| format!("`issuers`: {problem}")));
         issuers
     }
 
@@ -363,7 +326,7 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
                 let secret = ["key", "secret", "token", "password", "sas", "credential"];
                 let lower = name.to_ascii_lowercase();
                 let hide = secret.iter().any(|word| lower.contains(word));
-                if hide {
+                if hide || !value.is_str() {
                     format!("{name} = \"***\"")
                 } else {
                     format!("{name} = {value}")

@@ -59,15 +59,10 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
             .cloned()
             .ok_or_else(|| Error::Internal("a request without context".into()))?;
         let now = Timestamp::now();
-        let authorization = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let caller = app.access.caller(authorization, now).await?;
         let _ = context.caller.set(caller.limit_key());
-        caller
-            .require(N::ANY_OF)
-            .map_err(|e| Error::Forbidden(e.to_string()))?;
+        caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))?;
         if let Some(verdict) = app.limiter.admit(&caller.limit_key(), N::FAMILY, now).await? {
             let retry_after = verdict.retry_after;
             let _ = context.verdict.set(verdict);
@@ -80,9 +75,6 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
                 ));
             }
         }
-        Ok(Allowed {
-            caller,
-            needs: PhantomData,
-        })
+        Ok(Allowed { caller, needs: PhantomData })
     }
 }

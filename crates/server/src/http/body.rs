@@ -40,16 +40,7 @@ impl Watched {
         received: Arc<AtomicU64>,
     ) -> (Watched, oneshot::Receiver<Incoming>) {
         let (back, rest) = oneshot::channel();
-        (
-            Watched {
-                inner: Some(inner),
-                back: Some(back),
-                received,
-                idle,
-                timer: None,
-            },
-            rest,
-        )
+        (Watched { inner: Some(inner), back: Some(back), received, idle, timer: None }, rest)
     }
 }
 
@@ -80,9 +71,7 @@ impl Body for Watched {
             }
             Poll::Pending => {
                 let deadline = Instant::now() + this.idle;
-                let timer = this
-                    .timer
-                    .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+                let timer = this.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
                 if timer.as_mut().poll(cx).is_ready() {
                     // Whoever stalls is not waited for once more: the connection ends with the answer.
                     this.inner = None;
@@ -98,9 +87,7 @@ impl Body for Watched {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

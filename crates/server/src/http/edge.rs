@@ -82,19 +82,10 @@ pub async fn handle(app: Arc<App>, router: Router, peer: Peer, request: Request<
         }
     }
     if !may_answer(version, expects, &context, failure.as_deref(), rest).await {
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     dress(&context, peer, &mut response);
-    report(
-        &app,
-        &context,
-        method.as_str(),
-        &response,
-        failure.as_deref(),
-        started,
-    );
+    report(&app, &context, method.as_str(), &response, failure.as_deref(), started);
     response
 }
 
@@ -121,27 +112,16 @@ fn context(app: &App, peer: Peer, request: &Request<Incoming>) -> Context {
     let trusted = app.settings.trusted_proxies.contains(&peer.address.ip());
     let forwarded = |name: &str| {
         // The proxy's own word comes last; what comes before it may be the client's.
-        let value = trusted
-            .then(|| request.headers().get_all(name).iter().next_back())
-            .flatten()?;
-        value
-            .to_str()
-            .ok()
-            .map(|value| value.rsplit(',').next().unwrap_or(value).trim().to_owned())
+        let value = trusted.then(|| request.headers().get_all(name).iter().next_back()).flatten()?;
+        value.to_str().ok().map(|value| value.rsplit(',').next().unwrap_or(value).trim().to_owned())
     };
-    let address = forwarded("x-forwarded-for")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(peer.address.ip());
+    let address =
+        forwarded("x-forwarded-for").and_then(|text| text.parse().ok()).unwrap_or(peer.address.ip());
     let base = app.settings.public_url.clone().unwrap_or_else(|| {
         let scheme = forwarded("x-forwarded-proto").filter(|scheme| scheme == "https" || scheme == "http");
         let scheme = scheme.unwrap_or_else(|| if peer.tls { "https" } else { "http" }.to_owned());
-        let host = forwarded("x-forwarded-host")
-            .or_else(|| host(request))
-            .filter(|host| is_host(host));
-        format!(
-            "{scheme}://{}",
-            host.unwrap_or_else(|| app.settings.listen.to_string())
-        )
+        let host = forwarded("x-forwarded-host").or_else(|| host(request)).filter(|host| is_host(host));
+        format!("{scheme}://{}", host.unwrap_or_else(|| app.settings.listen.to_string()))
     });
     Context {
         id: uuid::Uuid::new_v4().to_string(),
@@ -155,10 +135,7 @@ fn context(app: &App, peer: Peer, request: &Request<Incoming>) -> Context {
 }
 
 fn host(request: &Request<Incoming>) -> Option<String> {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok().map(str::to_owned));
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok().map(str::to_owned));
     host.or_else(|| request.uri().authority().map(ToString::to_string))
 }
 
@@ -166,16 +143,11 @@ fn host(request: &Request<Incoming>) -> Option<String> {
 fn is_host(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= 255
-        && host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b))
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b))
 }
 
 fn size(headers: &HeaderMap) -> usize {
-    headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum()
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// The path as the routes know it: `/api/v1.0` is `/api`, letter case counts only in the third segment (a name or
@@ -186,14 +158,8 @@ fn canonical(uri: &Uri) -> Uri {
     while segments.len() > 1 && segments.last() == Some(&"") {
         segments.pop();
     }
-    let is_api = segments
-        .first()
-        .is_some_and(|first| first.eq_ignore_ascii_case("api"));
-    if is_api
-        && segments
-            .get(1)
-            .is_some_and(|version| version.eq_ignore_ascii_case("v1.0"))
-    {
+    let is_api = segments.first().is_some_and(|first| first.eq_ignore_ascii_case("api"));
+    if is_api && segments.get(1).is_some_and(|version| version.eq_ignore_ascii_case("v1.0")) {
         segments.remove(1);
     }
     // In /api the third segment is a name; elsewhere the first is the tenant.
@@ -221,13 +187,10 @@ fn failure(response: &mut Response, method: &str, path: &str) -> Option<Arc<Erro
     }
     let has_body = response.headers().contains_key(header::CONTENT_TYPE);
     match response.status() {
-        StatusCode::NOT_FOUND if !has_body => Some(Arc::new(Error::NoRoute {
-            path: path.to_owned(),
-        })),
-        StatusCode::METHOD_NOT_ALLOWED if !has_body => Some(Arc::new(Error::MethodNotAllowed {
-            method: method.to_owned(),
-            path: path.to_owned(),
-        })),
+        StatusCode::NOT_FOUND if !has_body => Some(Arc::new(Error::NoRoute { path: path.to_owned() })),
+        StatusCode::METHOD_NOT_ALLOWED if !has_body => {
+            Some(Arc::new(Error::MethodNotAllowed { method: method.to_owned(), path: path.to_owned() }))
+        }
         _ => None,
     }
 }
@@ -260,16 +223,11 @@ fn rate_limit(verdict: &Verdict) -> (String, String) {
         let quota = standing.quota;
         format!("\"{}\";q={};w={}", quota.name, quota.calls, quota.seconds)
     });
-    let standing = verdict.standings.iter().map(|standing| {
-        format!(
-            "\"{}\";r={};t={}",
-            standing.quota.name, standing.remaining, standing.reset
-        )
-    });
-    (
-        policy.collect::<Vec<_>>().join(", "),
-        standing.collect::<Vec<_>>().join(", "),
-    )
+    let standing = verdict
+        .standings
+        .iter()
+        .map(|standing| format!("\"{}\";r={};t={}", standing.quota.name, standing.remaining, standing.reset));
+    (policy.collect::<Vec<_>>().join(", "), standing.collect::<Vec<_>>().join(", "))
 }
 
 fn report(
@@ -286,15 +244,9 @@ fn report(
     let caller = context.caller.get().map_or("-", String::as_str);
     let received = context.received.load(Ordering::Relaxed);
     let sent = response.body().size_hint().exact().unwrap_or(0);
-    app.metrics
-        .request(method, route, status, elapsed, received, sent);
+    app.metrics.request(method, route, status, elapsed, received, sent);
     if let Some(error) = failure.filter(|_| status >= 500) {
-        tracing::error!(
-            request_id = context.id,
-            route,
-            error = error.chain(),
-            "request failed"
-        );
+        tracing::error!(request_id = context.id, route, error = error.chain(), "request failed");
     }
     tracing::info!(
         request_id = context.id,
@@ -318,10 +270,7 @@ mod tests {
     fn paths_are_canonical_but_for_names_and_tenants() {
         for (given, wanted) in [
             ("/API/LibraryFiles", "/api/libraryfiles"),
-            (
-                "/api/v1.0/LibraryFiles/A%20b.PS1?$Top=1",
-                "/api/libraryfiles/A%20b.PS1?$Top=1",
-            ),
+            ("/api/v1.0/LibraryFiles/A%20b.PS1?$Top=1", "/api/libraryfiles/A%20b.PS1?$Top=1"),
             ("/api/V1.0", "/api"),
             ("/api/libraryfiles/", "/api/libraryfiles"),
             ("/Api/%24Metadata", "/api/$metadata"),
@@ -334,12 +283,7 @@ mod tests {
 
     #[test]
     fn only_what_can_be_a_host_is_echoed() {
-        for host in [
-            "localhost:8080",
-            "[::1]:80",
-            "api.security.microsoft.com",
-            "my_host",
-        ] {
+        for host in ["localhost:8080", "[::1]:80", "api.security.microsoft.com", "my_host"] {
             assert!(is_host(host), "{host}");
         }
         for host in ["", "a b", "a/b", "a\"b", "a@b", "ü"] {

@@ -146,17 +146,12 @@ pub async fn delete(
     Extension(context): Extension<Arc<Context>>,
     Name(name): Name,
 ) -> Result<StatusCode, Error> {
-    app.library
-        .delete(&name, allowed.actor(&context), Timestamp::now())
-        .await?;
+    app.library.delete(&name, allowed.actor(&context), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 fn entity(base: &str, file: LibraryFile) -> Result<Response, Error> {
-    let entity = Entity {
-        context: format!("{base}/api/$metadata#LibraryFiles/$entity"),
-        entity: file,
-    };
+    let entity = Entity { context: format!("{base}/api/$metadata#LibraryFiles/$entity"), entity: file };
     let json = serde_json::to_vec(&entity).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(odata(Body::from(json)))
 }
@@ -164,14 +159,8 @@ fn entity(base: &str, file: LibraryFile) -> Result<Response, Error> {
 /// A successful OData answer, dressed as the original dresses it.
 pub fn odata(body: Body) -> Response {
     let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static(odata::CONTENT_TYPE),
-        ),
-        (
-            header::HeaderName::from_static("odata-version"),
-            HeaderValue::from_static("4.0"),
-        ),
+        (header::CONTENT_TYPE, HeaderValue::from_static(odata::CONTENT_TYPE)),
+        (header::HeaderName::from_static("odata-version"), HeaderValue::from_static("4.0")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     (headers, body).into_response()

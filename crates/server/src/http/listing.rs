@@ -33,15 +33,9 @@ pub async fn answer(
         let (link, select) = (NextLink { base, raw }, query.select.clone());
         let listing = app.library.list(query).await?;
         // A change between the two readings: this answer must not pass for the state before it.
-        let etag = if listing.change == change {
-            etag
-        } else {
-            self::etag(&app.tenant, listing.change, base, raw)
-        };
-        return Ok(marked(
-            odata(Body::from(render(&link, listing, select.as_deref())?)),
-            &etag,
-        ));
+        let etag =
+            if listing.change == change { etag } else { self::etag(&app.tenant, listing.change, base, raw) };
+        return Ok(marked(odata(Body::from(render(&link, listing, select.as_deref())?)), &etag));
     }
     let page = first_page(app, base, query, change).await?;
     let etag = self::etag(&app.tenant, page.change, base, raw);
@@ -53,9 +47,7 @@ pub async fn answer(
         None => compress(page).await?,
     };
     let mut response = odata(Body::from(compressed));
-    response
-        .headers_mut()
-        .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     Ok(marked(response, &etag))
 }
 
@@ -85,12 +77,7 @@ fn render(link: &NextLink<'_>, listing: Listing, select: Option<&[&Property]>) -
     let next_link = listing.next.as_deref().map(|token| link.to(token));
     let Some(select) = select else {
         let context = format!("{}/api/$metadata#LibraryFiles", link.base);
-        let page = Collection {
-            context,
-            count: listing.count,
-            value: listing.files,
-            next_link,
-        };
+        let page = Collection { context, count: listing.count, value: listing.files, next_link };
         return serde_json::to_vec(&page).map_err(failed);
     };
     let names: Vec<_> = select.iter().map(|property| property.name).collect();
@@ -101,13 +88,7 @@ fn render(link: &NextLink<'_>, listing: Listing, select: Option<&[&Property]>) -
         .map(|file| chosen(file, &names))
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
-    serde_json::to_vec(&Collection {
-        context,
-        count: listing.count,
-        value,
-        next_link,
-    })
-    .map_err(failed)
+    serde_json::to_vec(&Collection { context, count: listing.count, value, next_link }).map_err(failed)
 }
 
 /// The chosen properties of a file, in the order in which they were chosen.
@@ -121,9 +102,7 @@ impl serde::Serialize for Chosen<'_> {
 
 fn chosen<'a>(file: &LibraryFile, names: &[&'a str]) -> Result<Chosen<'a>, serde_json::Error> {
     let mut all = serde_json::to_value(file)?;
-    Ok(Chosen(
-        names.iter().map(|name| (*name, all[*name].take())).collect(),
-    ))
+    Ok(Chosen(names.iter().map(|name| (*name, all[*name].take())).collect()))
 }
 
 /// The address of the next page: the options of this one, but for where it begins.
@@ -139,12 +118,8 @@ impl NextLink<'_> {
             .unwrap_or_default()
             .split('&')
             .filter(|option| {
-                let name = option
-                    .split('=')
-                    .next()
-                    .unwrap_or_default()
-                    .to_ascii_lowercase()
-                    .replace("%24", "$");
+                let name =
+                    option.split('=').next().unwrap_or_default().to_ascii_lowercase().replace("%24", "$");
                 !name.is_empty() && name != "$skiptoken" && name != "$skip"
             })
             .map(str::to_owned)
@@ -161,10 +136,7 @@ fn etag(tenant: &str, change: i64, base: &str, raw: Option<&str>) -> String {
 }
 
 fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known.flat_map(|value| value.split(',')).any(|known| {
         let known = known.trim();
         known == "*" || known.trim_start_matches("W/") == etag.trim_start_matches("W/")
@@ -172,17 +144,12 @@ fn is_known(headers: &HeaderMap, etag: &str) -> bool {
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     accepted.flat_map(|value| value.split(',')).any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
         let gzip = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
         let refused = parts.any(|part| {
-            part.strip_prefix("q=")
-                .and_then(|q| q.parse::<f32>().ok())
-                .is_some_and(|q| q <= 0.0)
+            part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q <= 0.0)
         });
         gzip && !refused
     })

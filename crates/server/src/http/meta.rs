@@ -41,9 +41,7 @@ pub async fn metadata() -> Response {
 /// The OpenAPI document of this server.
 pub async fn openapi() -> Response {
     static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
-        super::openapi()
-            .to_pretty_json()
-            .unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
+        super::openapi().to_pretty_json().unwrap_or_else(|e| format!("{{\"error\": \"{e}\"}}"))
     });
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str()).into_response()
 }

@@ -23,11 +23,7 @@ pub struct Opening<S> {
 
 impl<S> Opening<S> {
     pub fn new(stream: S, limit: Duration) -> Opening<S> {
-        Opening {
-            stream,
-            matched: 0,
-            timer: Some(Box::pin(tokio::time::sleep(limit))),
-        }
+        Opening { stream, matched: 0, timer: Some(Box::pin(tokio::time::sleep(limit))) }
     }
 
     fn look(&mut self, bytes: &[u8]) {

@@ -22,10 +22,7 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
     let stopped = async move {
         let _ = stop.wait_for(|stop| *stop).await;
     };
-    if let Err(e) = axum::serve(listener, router)
-        .with_graceful_shutdown(stopped)
-        .await
-    {
+    if let Err(e) = axum::serve(listener, router).with_graceful_shutdown(stopped).await {
         tracing::error!(error = %e, "the listener for operations ended");
     }
 }
@@ -34,16 +31,8 @@ pub async fn serve(app: Arc<App>, listener: TcpListener, mut stop: watch::Receiv
 async fn ready(State(app): State<Arc<App>>) -> Response {
     let (catalog, blobs) = tokio::join!(app.catalog.ping(), app.blobs.probe());
     let mut problems = Vec::new();
-    problems.extend(
-        catalog
-            .err()
-            .map(|e| format!("database: {}\n", crate::error::Error::from(e).chain())),
-    );
-    problems.extend(
-        blobs
-            .err()
-            .map(|e| format!("blobs: {}\n", crate::error::Error::from(e).chain())),
-    );
+    problems.extend(catalog.err().map(|e| format!("database: {}\n", crate::error::Error::from(e).chain())));
+    problems.extend(blobs.err().map(|e| format!("blobs: {}\n", crate::error::Error::from(e).chain())));
     if problems.is_empty() {
         return "ready\n".into_response();
     }

@@ -47,10 +47,7 @@ pub async fn serve(
             app: Arc::clone(&app),
             router: router.clone(),
             builder: builder.clone(),
-            peer: Peer {
-                address,
-                tls: tls.is_some(),
-            },
+            peer: Peer { address, tls: tls.is_some() },
         };
         let watcher = graceful.watcher();
         let tls = tls.as_ref().map(|config| TlsAcceptor::from(config.load_full()));
@@ -72,10 +69,7 @@ pub async fn serve(
     drop(listener);
     let limit = Duration::from_secs(app.settings.shutdown_seconds);
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
-        tracing::warn!(
-            seconds = limit.as_secs(),
-            "requests were still under way: they are cut off"
-        );
+        tracing::warn!(seconds = limit.as_secs(), "requests were still under way: they are cut off");
     }
 }
 
@@ -100,11 +94,7 @@ async fn accept(
 
 fn builder() -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
-        .max_buf_size(READ_BUFFER);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(READ_BUFFER);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -129,19 +119,13 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let Connection {
-            app,
-            router,
-            builder,
-            peer,
-        } = self;
+        let Connection { app, router, builder, peer } = self;
         let service = service_fn(move |request| {
             let (app, router) = (Arc::clone(&app), router.clone());
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
-        let connection = builder
-            .serve_connection(TokioIo::new(Opening::new(stream, HEADER_TIME)), service)
-            .into_owned();
+        let connection =
+            builder.serve_connection(TokioIo::new(Opening::new(stream, HEADER_TIME)), service).into_owned();
         if let Err(e) = watcher.watch(connection).await {
             tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
         }

@@ -32,11 +32,7 @@ pub fn identity(settings: &Settings) -> Result<Option<Identity>, String> {
         Tls::SelfSigned => self_signed(&settings.data_dir.join("tls"), settings)?,
     };
     let config = Arc::new(ArcSwap::from_pointee(load(&certificate, &key)?));
-    Ok(Some(Identity {
-        certificate,
-        key,
-        config,
-    }))
+    Ok(Some(Identity { certificate, key, config }))
 }
 
 fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
@@ -44,17 +40,12 @@ fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, String> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| format!("cannot read certificates from `{}`: {e}", certificate.display()))?;
     if chain.is_empty() {
-        return Err(format!(
-            "`{}` holds no certificate in PEM form",
-            certificate.display()
-        ));
+        return Err(format!("`{}` holds no certificate in PEM form", certificate.display()));
     }
     let private = PrivateKeyDer::from_pem_file(key)
         .map_err(|e| format!("cannot read a private key from `{}`: {e}", key.display()))?;
-    let mut config = ServerConfig::builder()
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|e| {
+    let mut config =
+        ServerConfig::builder().with_no_client_auth().with_single_cert(chain, private).map_err(|e| {
             format!(
                 "certificate `{}` and key `{}` do not work together: {e}",
                 certificate.display(),
@@ -76,10 +67,7 @@ fn self_signed(folder: &Path, settings: &Settings) -> Result<(PathBuf, PathBuf),
     if !ip.is_unspecified() && !ip.is_loopback() {
         names.push(ip.to_string());
     }
-    let public = settings
-        .public_url
-        .as_deref()
-        .and_then(|url| url::Url::parse(url).ok());
+    let public = settings.public_url.as_deref().and_then(|url| url::Url::parse(url).ok());
     names.extend(public.and_then(|url| url.host_str().map(str::to_owned)));
     names.dedup();
     let made =

@@ -88,12 +88,7 @@ async fn token(
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    let text = |name| {
-        parts
-            .headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-    };
+    let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let body = tokio::time::timeout(MAX_TIME, Limited::new(body, MAX_BODY).collect())
         .await
         .map_err(|_| Error::Slow(format!("a token request may take {} seconds", MAX_TIME.as_secs())))?;
@@ -108,11 +103,7 @@ async fn token(
         Err(_) => Err(TokenError::Malformed("the body is too large or was cut short")),
     };
     let now = Timestamp::now();
-    let answer = match app
-        .access
-        .token(request, &context.base, context.address, now)
-        .await?
-    {
+    let answer = match app.access.token(request, &context.base, context.address, now).await? {
         Ok(token) => Json(token).into_response(),
         Err(refused) => {
             let trace = context.id.parse().unwrap_or_else(|_| Uuid::new_v4());
@@ -138,9 +129,7 @@ pub async fn configuration_v2(
     Extension(context): Extension<Arc<Context>>,
     TenantName(tenant): TenantName,
 ) -> Response {
-    of_tenant(&app, &context, &tenant, || {
-        discovery::v2(&context.base, app.access.tenant())
-    })
+    of_tenant(&app, &context, &tenant, || discovery::v2(&context.base, app.access.tenant()))
 }
 
 /// Discovery, v1.
@@ -154,9 +143,7 @@ pub async fn configuration_v1(
     Extension(context): Extension<Arc<Context>>,
     TenantName(tenant): TenantName,
 ) -> Response {
-    of_tenant(&app, &context, &tenant, || {
-        discovery::v1(&context.base, app.access.tenant())
-    })
+    of_tenant(&app, &context, &tenant, || discovery::v1(&context.base, app.access.tenant()))
 }
 
 /// The keys that verify tokens, v2.
@@ -206,9 +193,5 @@ fn of_tenant(app: &App, context: &Context, tenant: &str, document: impl FnOnce()
     }
     let refused = TokenError::UnknownTenant(tenant.chars().take(100).collect());
     let trace = context.id.parse().unwrap_or_else(|_| Uuid::new_v4());
-    (
-        refused.status(),
-        Json(refused.body(Timestamp::now(), trace, Uuid::new_v4())),
-    )
-        .into_response()
+    (refused.status(), Json(refused.body(Timestamp::now(), trace, Uuid::new_v4()))).into_response()
 }

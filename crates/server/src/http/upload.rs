@@ -29,11 +29,7 @@ struct Form {
 pub async fn read(library: &Library, headers: &HeaderMap, body: Body) -> Result<Upload, Error> {
     let content_type = match headers.get(header::CONTENT_TYPE) {
         None => None,
-        Some(value) => Some(
-            value
-                .to_str()
-                .map_err(|_| incorrect("the content type is not ASCII text"))?,
-        ),
+        Some(value) => Some(value.to_str().map_err(|_| incorrect("the content type is not ASCII text"))?),
     };
     let boundary = multipart::boundary(content_type).map_err(refuse)?;
     let parts = Multipart::new(body.into_data_stream(), boundary, Limits::default());
@@ -46,11 +42,7 @@ pub async fn read(library: &Library, headers: &HeaderMap, body: Body) -> Result<
                 description: form.description,
                 parameters_description: form.parameters_description,
                 has_parameters: form.has_parameters,
-                replace: if form.replace == Some(true) {
-                    Override::Yes
-                } else {
-                    Override::No
-                },
+                replace: if form.replace == Some(true) { Override::Yes } else { Override::No },
             }),
             None => Err(incorrect("there is no part named `file` with the file's content")),
         },
@@ -133,10 +125,9 @@ where
         "" => Ok(None),
         "true" => Ok(Some(true)),
         "false" => Ok(Some(false)),
-        _ => Err(Error::InvalidInput(format!(
-            "Invalid input {name}: `{}` is not true or false",
-            text.trim()
-        ))),
+        _ => {
+            Err(Error::InvalidInput(format!("Invalid input {name}: `{}` is not true or false", text.trim())))
+        }
     }
 }
 

@@ -88,14 +88,11 @@ impl FileName {
             return Err(NameError::EdgeSpaceOrDot);
         }
         if let Some(device) = windows_device(name) {
-            return Err(NameError::WindowsReserved {
-                device: device.to_owned(),
-            });
+            return Err(NameError::WindowsReserved { device: device.to_owned() });
         }
         if strictness == Strictness::Strict
-            && let Some(found) = name
-                .chars()
-                .find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'))
+            && let Some(found) =
+                name.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.'))
         {
             return Err(NameError::NotStrict { found });
         }
@@ -127,18 +124,11 @@ fn is_control(c: char) -> bool {
 /// The device that Windows would open instead of a file of this name.
 fn windows_device(name: &str) -> Option<&str> {
     // Windows looks no further than the first dot or colon, nor at spaces before it: `nul .txt` is `nul`.
-    let stem = name
-        .split(['.', ':'])
-        .next()
-        .unwrap_or(name)
-        .trim_end_matches(' ');
+    let stem = name.split(['.', ':']).next().unwrap_or(name).trim_end_matches(' ');
     let plain = ["con", "prn", "aux", "nul", "conin$", "conout$"];
     let numbered = || {
         let (kind, number) = stem.split_at_checked(3)?;
-        let digit = matches!(
-            number,
-            "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³"
-        );
+        let digit = matches!(number, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³");
         (digit && ["com", "lpt"].iter().any(|it| it.eq_ignore_ascii_case(kind))).then_some(())
     };
     (plain.iter().any(|it| it.eq_ignore_ascii_case(stem)) || numbered().is_some()).then_some(stem)
@@ -152,9 +142,7 @@ mod tests {
     #[test]
     fn each_rule_refuses_its_names() {
         let long = "é".repeat(128);
-        let device = |device: &str| NameError::WindowsReserved {
-            device: device.to_owned(),
-        };
+        let device = |device: &str| NameError::WindowsReserved { device: device.to_owned() };
         let cases: &[(&str, NameError)] = &[
             ("", NameError::Empty),
             (&long, NameError::TooLong { bytes: 256 }),
@@ -169,66 +157,16 @@ mod tests {
             ("\tb", NameError::Control { codepoint: '\t' }),
             ("a\u{7f}", NameError::Control { codepoint: '\u{7f}' }),
             ("a\u{85}b", NameError::Control { codepoint: '\u{85}' }),
-            (
-                "evil\u{202E}1sp.exe",
-                NameError::Control {
-                    codepoint: '\u{202E}',
-                },
-            ),
-            (
-                "a\u{202A}b",
-                NameError::Control {
-                    codepoint: '\u{202A}',
-                },
-            ),
-            (
-                "a\u{2066}b",
-                NameError::Control {
-                    codepoint: '\u{2066}',
-                },
-            ),
-            (
-                "a\u{2069}b",
-                NameError::Control {
-                    codepoint: '\u{2069}',
-                },
-            ),
-            (
-                "a\u{061C}b",
-                NameError::Control {
-                    codepoint: '\u{061C}',
-                },
-            ),
-            (
-                "a\u{200E}b",
-                NameError::Control {
-                    codepoint: '\u{200E}',
-                },
-            ),
-            (
-                "a\u{200F}b",
-                NameError::Control {
-                    codepoint: '\u{200F}',
-                },
-            ),
-            (
-                "a\u{2028}b",
-                NameError::Control {
-                    codepoint: '\u{2028}',
-                },
-            ),
-            (
-                "a\u{2029}b",
-                NameError::Control {
-                    codepoint: '\u{2029}',
-                },
-            ),
-            (
-                "\u{FEFF}a.ps1",
-                NameError::Control {
-                    codepoint: '\u{FEFF}',
-                },
-            ),
+            ("evil\u{202E}1sp.exe", NameError::Control { codepoint: '\u{202E}' }),
+            ("a\u{202A}b", NameError::Control { codepoint: '\u{202A}' }),
+            ("a\u{2066}b", NameError::Control { codepoint: '\u{2066}' }),
+            ("a\u{2069}b", NameError::Control { codepoint: '\u{2069}' }),
+            ("a\u{061C}b", NameError::Control { codepoint: '\u{061C}' }),
+            ("a\u{200E}b", NameError::Control { codepoint: '\u{200E}' }),
+            ("a\u{200F}b", NameError::Control { codepoint: '\u{200F}' }),
+            ("a\u{2028}b", NameError::Control { codepoint: '\u{2028}' }),
+            ("a\u{2029}b", NameError::Control { codepoint: '\u{2029}' }),
+            ("\u{FEFF}a.ps1", NameError::Control { codepoint: '\u{FEFF}' }),
             (" a", NameError::EdgeSpaceOrDot),
             ("a ", NameError::EdgeSpaceOrDot),
             (".profile", NameError::EdgeSpaceOrDot),
@@ -292,22 +230,10 @@ mod tests {
     #[test]
     fn strict_names_are_ascii_words() {
         assert!(FileName::parse("Get-Info_2.ps1", Strictness::Strict).is_ok());
-        for (name, found) in [
-            ("a b", ' '),
-            ("ü", 'ü'),
-            ("a%20", '%'),
-            ("say\"", '"'),
-            ("a١", '١'),
-        ] {
-            assert_eq!(
-                FileName::parse(name, Strictness::Strict),
-                Err(NameError::NotStrict { found })
-            );
+        for (name, found) in [("a b", ' '), ("ü", 'ü'), ("a%20", '%'), ("say\"", '"'), ("a١", '١')] {
+            assert_eq!(FileName::parse(name, Strictness::Strict), Err(NameError::NotStrict { found }));
         }
-        assert_eq!(
-            FileName::parse("a/b", Strictness::Strict),
-            Err(NameError::Separator { separator: '/' })
-        );
+        assert_eq!(FileName::parse("a/b", Strictness::Strict), Err(NameError::Separator { separator: '/' }));
     }
 
     #[test]
@@ -319,11 +245,8 @@ mod tests {
 
     #[test]
     fn messages_name_the_rule() {
-        let message = |name| {
-            FileName::parse(name, Strictness::Relaxed)
-                .map_err(|error| error.to_string())
-                .unwrap_err()
-        };
+        let message =
+            |name| FileName::parse(name, Strictness::Relaxed).map_err(|error| error.to_string()).unwrap_err();
         insta::assert_snapshot!(
             message("a\u{202E}b"),
             @"the file name holds the control character U+202E; only visible characters are allowed"

@@ -76,12 +76,7 @@ fn decode(token: &str) -> Option<(i64, Resume)> {
                 // No name has it, and PostgreSQL fails on it.
                 .filter(|key| !key.contains('\0'))?,
         ),
-        ("o", offset) => Resume::Offset(
-            offset
-                .parse()
-                .ok()
-                .filter(|offset| i64::try_from(*offset).is_ok())?,
-        ),
+        ("o", offset) => Resume::Offset(offset.parse().ok().filter(|offset| i64::try_from(*offset).is_ok())?),
         _ => return None,
     };
     Some((change, resume))
@@ -90,9 +85,7 @@ fn decode(token: &str) -> Option<(i64, Resume)> {
 impl Library {
     /// The number of the last change: two equal numbers mean that nothing changed between.
     pub async fn last_change(&self) -> Result<i64, Error> {
-        self.catalog
-            .read(|tx| Box::pin(async move { Ok(audit::last_change(tx).await?) }))
-            .await
+        self.catalog.read(|tx| Box::pin(async move { Ok(audit::last_change(tx).await?) })).await
     }
 
     /// One page of what a query asks for.
@@ -105,13 +98,11 @@ async fn list(tx: &mut Tx, query: Query) -> Result<Listing, Error> {
     let newest = audit::last_change(tx).await?;
     let (change, resume) = match &query.skip_token {
         None => (newest, Resume::Offset(query.skip)),
-        Some(token) => decode(token)
-            .filter(|(change, _)| *change <= newest)
-            .ok_or_else(|| {
-                Error::OData(
-                    "`$skiptoken` is not one that this server made: follow `@odata.nextLink` as it is".into(),
-                )
-            })?,
+        Some(token) => decode(token).filter(|(change, _)| *change <= newest).ok_or_else(|| {
+            Error::OData(
+                "`$skiptoken` is not one that this server made: follow `@odata.nextLink` as it is".into(),
+            )
+        })?,
     };
     let mut params = Vec::new();
     let filter = query.filter.as_ref().map(|filter| filter.to_sql(&mut params));
@@ -128,37 +119,23 @@ async fn list(tx: &mut Tx, query: Query) -> Result<Listing, Error> {
         limit: limit + 1,
         offset,
     };
-    let mut found = if limit == 0 {
-        Vec::new()
-    } else {
-        files::list(tx, &page).await?
-    };
+    let mut found = if limit == 0 { Vec::new() } else { files::list(tx, &page).await? };
     let more = found.len() as u64 > limit;
     found.truncate(limit as usize);
     // A client that says `$top` turns the pages itself.
-    let next = if more && query.top.is_none() {
-        Some(next(&query, change, offset, &found)?)
-    } else {
-        None
-    };
+    let next = if more && query.top.is_none() { Some(next(&query, change, offset, &found)?) } else { None };
     let count = if query.count {
         page.after = None;
         Some(files::count(tx, &page).await?)
     } else {
         None
     };
-    Ok(Listing {
-        files: found,
-        count,
-        change,
-        next,
-    })
+    Ok(Listing { files: found, count, change, next })
 }
 
 fn next(query: &Query, change: i64, offset: u64, found: &[LibraryFile]) -> Result<String, CatalogError> {
-    let last = found
-        .last()
-        .ok_or_else(|| CatalogError::Shape("a page without rows has a next one".into()))?;
+    let last =
+        found.last().ok_or_else(|| CatalogError::Shape("a page without rows has a next one".into()))?;
     let resume = if query.order_by.is_empty() {
         Resume::After(super::name::key(&last.file_name))
     } else {
@@ -183,11 +160,9 @@ mod tests {
 
     #[test]
     fn tokens_come_back_as_they_were_and_others_are_refused() {
-        for resume in [
-            Resume::After("übung 1.ps1".into()),
-            Resume::After(String::new()),
-            Resume::Offset(20_000),
-        ] {
+        for resume in
+            [Resume::After("übung 1.ps1".into()), Resume::After(String::new()), Resume::Offset(20_000)]
+        {
             assert_eq!(decode(&encode(7, &resume)), Some((7, resume)));
         }
         for bad in [

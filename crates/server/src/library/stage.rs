@@ -70,10 +70,7 @@ impl Stage {
             writer.write(self.small.split().freeze()).await?;
         }
         writer.write(bytes).await?;
-        self.large = Some(Large {
-            writer,
-            _memory: memory,
-        });
+        self.large = Some(Large { writer, _memory: memory });
         Ok(())
     }
 
@@ -91,11 +88,7 @@ impl Stage {
             Some(large) => Place::Blob(large.writer.finish().await?),
             None => Place::Inline(self.small.freeze()),
         };
-        Ok(Content {
-            sha256: hex(&self.hasher.finalize()),
-            size: self.size,
-            place,
-        })
+        Ok(Content { sha256: hex(&self.hasher.finalize()), size: self.size, place })
     }
 
     /// Gives the bytes up.

@@ -30,10 +30,7 @@ impl Library {
         let mut swept = Swept::default();
         let before = now.plus_secs(-self.rules.retention_secs);
         loop {
-            let removed = self
-                .catalog
-                .write(move |tx| Box::pin(expire(tx, before, now)))
-                .await?;
+            let removed = self.catalog.write(move |tx| Box::pin(expire(tx, before, now))).await?;
             swept.versions += removed;
             if removed < BATCH.unsigned_abs() {
                 break;

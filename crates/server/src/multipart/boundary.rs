@@ -23,9 +23,7 @@ pub fn boundary(content_type: Option<&str>) -> Result<Boundary, MultipartError> 
     let content_type = content_type.ok_or(MultipartError::NotMultipart { found: None })?;
     let media_type = content_type.split(';').next().unwrap_or(content_type).trim();
     if !media_type.eq_ignore_ascii_case("multipart/form-data") {
-        return Err(MultipartError::NotMultipart {
-            found: Some(media_type.to_owned()),
-        });
+        return Err(MultipartError::NotMultipart { found: Some(media_type.to_owned()) });
     }
     let bad = |reason| MultipartError::BadBoundary { reason };
     let (_, params) = params::parse(content_type.as_bytes()).map_err(bad)?;
@@ -43,7 +41,5 @@ pub fn boundary(content_type: Option<&str>) -> Result<Boundary, MultipartError> 
     if value.ends_with(b" ") {
         return Err(bad("ends in a space".to_owned()));
     }
-    String::from_utf8(value)
-        .map(Boundary)
-        .map_err(|_| bad("is not ASCII".to_owned()))
+    String::from_utf8(value).map(Boundary).map_err(|_| bad("is not ASCII".to_owned()))
 }

@@ -46,11 +46,7 @@ pub enum MultipartError {
     #[error("the body has more than {max} parts")]
     TooManyParts { max: usize },
     #[error("part {part}: header {header} {reason}")]
-    BadHeader {
-        part: usize,
-        header: &'static str,
-        reason: String,
-    },
+    BadHeader { part: usize, header: &'static str, reason: String },
     #[error("{part}: the field has more than {max} bytes")]
     FieldTooLarge { part: PartId, max: usize },
     #[error("{part}: the field is not UTF-8 text (byte {})", .offset + 1)]

@@ -29,51 +29,28 @@ pub(super) fn parse(block: &[u8], max: usize) -> Result<Head, Fault> {
     let (name, file_name) = disposition(&headers, max)?;
     if let Some(encoding) = headers.one(ENCODING)? {
         let encoding = String::from_utf8_lossy(encoding);
-        if !["binary", "8bit", "7bit"]
-            .iter()
-            .any(|plain| plain.eq_ignore_ascii_case(encoding.trim()))
-        {
-            let reason = format!(
-                "is `{}`; send the bytes as they are",
-                encoding.trim().escape_debug()
-            );
-            return Err(Fault {
-                header: ENCODING,
-                reason,
-            });
+        if !["binary", "8bit", "7bit"].iter().any(|plain| plain.eq_ignore_ascii_case(encoding.trim())) {
+            let reason = format!("is `{}`; send the bytes as they are", encoding.trim().escape_debug());
+            return Err(Fault { header: ENCODING, reason });
         }
     }
-    Ok(Head {
-        name,
-        file_name,
-        charset: charset(&headers),
-    })
+    Ok(Head { name, file_name, charset: charset(&headers) })
 }
 
 fn disposition(headers: &Headers, max: usize) -> Result<(String, Option<String>), Fault> {
-    let fault = |reason: String| Fault {
-        header: DISPOSITION,
-        reason,
-    };
-    let value = headers
-        .one(DISPOSITION)?
-        .ok_or_else(|| fault("is missing; every part needs one".to_owned()))?;
+    let fault = |reason: String| Fault { header: DISPOSITION, reason };
+    let value =
+        headers.one(DISPOSITION)?.ok_or_else(|| fault("is missing; every part needs one".to_owned()))?;
     let (kind, params) = params::parse(value).map_err(fault)?;
     if !kind.eq_ignore_ascii_case(b"form-data") {
         let kind = String::from_utf8_lossy(kind);
-        return Err(fault(format!(
-            "is `{}`; it must be `form-data`",
-            kind.escape_debug()
-        )));
+        return Err(fault(format!("is `{}`; it must be `form-data`", kind.escape_debug())));
     }
-    if let Some(param) = params
-        .iter()
-        .find(|param| param.name.starts_with("filename*") && param.name.len() > 9)
+    if let Some(param) =
+        params.iter().find(|param| param.name.starts_with("filename*") && param.name.len() > 9)
     {
         let name = param.name.escape_debug();
-        return Err(fault(format!(
-            "cuts the file name into pieces (`{name}`); send it as one `filename*`"
-        )));
+        return Err(fault(format!("cuts the file name into pieces (`{name}`); send it as one `filename*`")));
     }
     let name = name_param(&params, "name", max, value::plain).map_err(fault)?;
     let name = name.ok_or_else(|| fault("has no `name`".to_owned()))?;
@@ -104,10 +81,7 @@ fn name_param(
     };
     let value = value.map_err(|reason| format!("has a `{shown}` that {reason}"))?;
     if value.len() > max {
-        return Err(format!(
-            "has a `{shown}` of {} bytes; at most {max} are allowed",
-            value.len()
-        ));
+        return Err(format!("has a `{shown}` of {} bytes; at most {max} are allowed", value.len()));
     }
     Ok(Some(value))
 }
@@ -132,16 +106,11 @@ impl Headers {
         let mut headers = Headers(Vec::new());
         // Whether the line before, of which this one may be a continuation, is in `headers`.
         let mut matters = None;
-        let lines = block
-            .split(|byte| *byte == b'\n')
-            .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let lines = block.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         for line in lines.filter(|line| !line.is_empty()) {
             let fault = |reason: &str| {
                 let shown: String = String::from_utf8_lossy(line).chars().take(40).collect();
-                Fault {
-                    header: "line",
-                    reason: format!("`{}` {reason}", shown.escape_debug()),
-                }
+                Fault { header: "line", reason: format!("`{}` {reason}", shown.escape_debug()) }
             };
             if line.starts_with(b" ") || line.starts_with(b"\t") {
                 match (matters, headers.0.last_mut()) {
@@ -160,9 +129,7 @@ impl Headers {
                 .into_iter()
                 .find(|known| name.trim_ascii().eq_ignore_ascii_case(known.as_bytes()));
             matters = Some(known.is_some());
-            headers
-                .0
-                .extend(known.map(|known| (known, value[1..].trim_ascii().to_vec())));
+            headers.0.extend(known.map(|known| (known, value[1..].trim_ascii().to_vec())));
         }
         Ok(headers)
     }
@@ -171,10 +138,7 @@ impl Headers {
         let mut found = self.0.iter().filter(|(known, _)| *known == name);
         let first = found.next().map(|(_, value)| value.as_slice());
         match found.next() {
-            Some(_) => Err(Fault {
-                header: name,
-                reason: "is there twice".to_owned(),
-            }),
+            Some(_) => Err(Fault { header: name, reason: "is there twice".to_owned() }),
             None => Ok(first),
         }
     }

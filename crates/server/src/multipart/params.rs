@@ -22,16 +22,10 @@ pub(super) fn parse(header: &[u8]) -> Result<(&[u8], Vec<Param>), String> {
         if rest.is_empty() {
             return Ok((word.trim_ascii(), params));
         }
-        let stop = rest
-            .iter()
-            .position(|byte| matches!(byte, b'=' | b';'))
-            .unwrap_or(rest.len());
+        let stop = rest.iter().position(|byte| matches!(byte, b'=' | b';')).unwrap_or(rest.len());
         let name = String::from_utf8_lossy(rest[..stop].trim_ascii()).to_ascii_lowercase();
         let Some(after) = rest[stop..].strip_prefix(b"=") else {
-            return Err(format!(
-                "has the parameter `{}` without a value",
-                name.escape_debug()
-            ));
+            return Err(format!("has the parameter `{}` without a value", name.escape_debug()));
         };
         let after = after.trim_ascii_start();
         let value;
@@ -39,10 +33,7 @@ pub(super) fn parse(header: &[u8]) -> Result<(&[u8], Vec<Param>), String> {
             (value, rest) = unquote(quoted)
                 .ok_or_else(|| format!("does not close the quote of `{}`", name.escape_debug()))?;
             if !matches!(rest.trim_ascii_start(), [] | [b';', ..]) {
-                return Err(format!(
-                    "has text behind the closing quote of `{}`",
-                    name.escape_debug()
-                ));
+                return Err(format!("has text behind the closing quote of `{}`", name.escape_debug()));
             }
         } else {
             let (token, after) = split_at_semicolon(after);

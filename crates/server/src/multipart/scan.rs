@@ -188,11 +188,7 @@ impl Scanner {
         self.held.extend_from_slice(&self.input[at..]);
         let mut content = std::mem::take(&mut self.input);
         content.truncate(at);
-        if content.is_empty() {
-            Scan::More
-        } else {
-            Scan::Content(content)
-        }
+        if content.is_empty() { Scan::More } else { Scan::Content(content) }
     }
 
     /// How many bytes from its CR on decide about a boundary line in any case.
@@ -207,21 +203,14 @@ impl Scanner {
     /// also end in a line feed or with the body.
     fn verdict(&self, bytes: &[u8]) -> Verdict {
         let Some(line) = bytes.strip_prefix(&self.delimiter[..]) else {
-            return if self.delimiter.starts_with(bytes) {
-                Verdict::Undecided
-            } else {
-                Verdict::Content
-            };
+            return if self.delimiter.starts_with(bytes) { Verdict::Undecided } else { Verdict::Content };
         };
         let (end, rest) = match line {
             b"-" => return Verdict::Undecided,
             [b'-', b'-', rest @ ..] => (End::Body, rest),
             rest => (End::Part, rest),
         };
-        let padding = rest
-            .iter()
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .count();
+        let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         if padding > PADDING {
             return Verdict::Content;
         }
@@ -230,10 +219,7 @@ impl Scanner {
             (End::Body, []) if self.ended => Verdict::Delimiter { end, length },
             (_, []) => Verdict::Undecided,
             (End::Body, [b'\r' | b'\n', ..]) => Verdict::Delimiter { end, length },
-            (End::Part, [b'\r', b'\n', ..]) => Verdict::Delimiter {
-                end,
-                length: length + 2,
-            },
+            (End::Part, [b'\r', b'\n', ..]) => Verdict::Delimiter { end, length: length + 2 },
             (End::Part, [b'\r']) => Verdict::Undecided,
             (End::Part, [b'\n', ..]) => Verdict::BareLineFeed,
             _ => Verdict::Content,

@@ -20,19 +20,12 @@ fn reader<'a>(
     pieces: impl Iterator<Item = &'a [u8]>,
 ) -> Multipart<impl Stream<Item = Result<Bytes, std::io::Error>>> {
     let body: Vec<_> = pieces.map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
-    Multipart::new(
-        stream::iter(body),
-        boundary(Some(content_type)).unwrap(),
-        Limits::default(),
-    )
+    Multipart::new(stream::iter(body), boundary(Some(content_type)).unwrap(), Limits::default())
 }
 
 fn read<'a>(content_type: &str, pieces: impl Iterator<Item = &'a [u8]>) -> Outcome {
     let mut parts = Vec::new();
-    let error = read_all(reader(content_type, pieces), &mut parts)
-        .now_or_never()
-        .unwrap()
-        .err();
+    let error = read_all(reader(content_type, pieces), &mut parts).now_or_never().unwrap().err();
     (parts, error.map(|error| error.to_string()))
 }
 
@@ -41,11 +34,7 @@ where
     S: Stream<Item = Result<Bytes, std::io::Error>> + Unpin,
 {
     while let Some(part) = body.next_part().await? {
-        parts.push(Got {
-            name: part.name,
-            file_name: part.file_name,
-            content: Vec::new(),
-        });
+        parts.push(Got { name: part.name, file_name: part.file_name, content: Vec::new() });
         while let Some(chunk) = body.chunk().await? {
             assert!(!chunk.is_empty());
             if let Some(part) = parts.last_mut() {
@@ -63,11 +52,7 @@ fn outcome(content_type: &str, body: &[u8]) -> Outcome {
     let whole = read(content_type, [body].into_iter());
     for cut in 0..=body.len() {
         let (left, right) = body.split_at(cut);
-        assert_eq!(
-            read(content_type, [left, right].into_iter()),
-            whole,
-            "cut at byte {cut}"
-        );
+        assert_eq!(read(content_type, [left, right].into_iter()), whole, "cut at byte {cut}");
     }
     assert_eq!(read(content_type, body.chunks(1)), whole, "byte by byte");
     whole
@@ -87,11 +72,7 @@ fn one_part(headers: impl AsRef<[u8]>) -> Vec<u8> {
 }
 
 fn got(name: &str, file_name: Option<&str>, content: impl AsRef<[u8]>) -> Got {
-    Got {
-        name: name.to_owned(),
-        file_name: file_name.map(str::to_owned),
-        content: content.as_ref().to_vec(),
-    }
+    Got { name: name.to_owned(), file_name: file_name.map(str::to_owned), content: content.as_ref().to_vec() }
 }
 
 #[test]
@@ -105,10 +86,7 @@ fn boundaries_are_found_in_any_dress() {
         ("multipart/form-data; boundary=+++", "+++"),
         ("multipart/form-data; boundary=--=_x'()/:?,", "--=_x'()/:?,"),
         ("multipart/form-data; boundary=\"a\\\"b\"", "a\"b"),
-        (
-            &format!("multipart/form-data; boundary={}", "b".repeat(200)),
-            &"b".repeat(200),
-        ),
+        (&format!("multipart/form-data; boundary={}", "b".repeat(200)), &"b".repeat(200)),
     ] {
         let found = boundary(Some(content_type)).unwrap();
         assert_eq!(found.as_bytes(), expected.as_bytes(), "{content_type}");
@@ -118,68 +96,20 @@ fn boundaries_are_found_in_any_dress() {
 #[test]
 fn part_headers_are_read_in_any_dress() {
     for (headers, name, file_name) in [
-        (
-            "Content-Disposition: form-data; name=\"file\"; filename=\"a.ps1\"",
-            "file",
-            Some("a.ps1"),
-        ),
+        ("Content-Disposition: form-data; name=\"file\"; filename=\"a.ps1\"", "file", Some("a.ps1")),
         ("content-disposition:form-data;name=\"file\"", "file", None),
-        (
-            "CONTENT-DISPOSITION: Form-Data; NAME=file; FILENAME=a.ps1",
-            "file",
-            Some("a.ps1"),
-        ),
-        (
-            "Content-Disposition : form-data; name = file ; filename = a b.ps1 ;",
-            "file",
-            Some("a b.ps1"),
-        ),
-        (
-            "Content-Disposition: form-data; filename=\"a\"; name=f",
-            "f",
-            Some("a"),
-        ),
-        (
-            "Content-Type: image/png\r\nContent-Disposition: form-data; name=f",
-            "f",
-            None,
-        ),
-        (
-            "Content-Type: ;;nonsense=\"\r\nX-Y: z\r\nContent-Disposition: form-data; name=f",
-            "f",
-            None,
-        ),
-        (
-            "Content-Disposition: form-data; name=f\r\nContent-Transfer-Encoding: Binary",
-            "f",
-            None,
-        ),
-        (
-            "Content-Transfer-Encoding: 8bit\r\nContent-Disposition: form-data; name=f",
-            "f",
-            None,
-        ),
-        (
-            "Content-Disposition: form-data;\r\n name=f;\r\n\tfilename=\"a\r\n\tb\"",
-            "f",
-            Some("a b"),
-        ),
-        (
-            "X-Folded: a\r\n b\r\nContent-Disposition: form-data; name=f",
-            "f",
-            None,
-        ),
-        (
-            "Content-Disposition: form-data; name=\"\"; filename=\"\"",
-            "",
-            Some(""),
-        ),
+        ("CONTENT-DISPOSITION: Form-Data; NAME=file; FILENAME=a.ps1", "file", Some("a.ps1")),
+        ("Content-Disposition : form-data; name = file ; filename = a b.ps1 ;", "file", Some("a b.ps1")),
+        ("Content-Disposition: form-data; filename=\"a\"; name=f", "f", Some("a")),
+        ("Content-Type: image/png\r\nContent-Disposition: form-data; name=f", "f", None),
+        ("Content-Type: ;;nonsense=\"\r\nX-Y: z\r\nContent-Disposition: form-data; name=f", "f", None),
+        ("Content-Disposition: form-data; name=f\r\nContent-Transfer-Encoding: Binary", "f", None),
+        ("Content-Transfer-Encoding: 8bit\r\nContent-Disposition: form-data; name=f", "f", None),
+        ("Content-Disposition: form-data;\r\n name=f;\r\n\tfilename=\"a\r\n\tb\"", "f", Some("a b")),
+        ("X-Folded: a\r\n b\r\nContent-Disposition: form-data; name=f", "f", None),
+        ("Content-Disposition: form-data; name=\"\"; filename=\"\"", "", Some("")),
     ] {
-        assert_eq!(
-            parts_of(FORM, &one_part(headers)),
-            [got(name, file_name, "data")],
-            "{headers}"
-        );
+        assert_eq!(parts_of(FORM, &one_part(headers)), [got(name, file_name, "data")], "{headers}");
     }
 }
 
@@ -217,12 +147,7 @@ fn file_names_are_read_in_any_dress() {
     for (param, expected) in params {
         let headers = [b"Content-Disposition: form-data; name=file; ", *param].concat();
         let expected = [got("file", Some(expected), "data")];
-        assert_eq!(
-            parts_of(FORM, &one_part(headers)),
-            expected,
-            "{}",
-            param.escape_ascii()
-        );
+        assert_eq!(parts_of(FORM, &one_part(headers)), expected, "{}", param.escape_ascii());
     }
 }
 
@@ -232,26 +157,14 @@ fn bodies_are_read_in_any_dress() {
     let two = [got("p", None, "1"), got("p", None, "2")];
     let p = |content: &str| vec![got("p", None, content)];
     for (body, expected) in [
-        (
-            format!("--XyZ\r\n{P}\r\n1\r\n--XyZ\r\n{P}\r\n2\r\n--XyZ--\r\n"),
-            two.to_vec(),
-        ),
-        (
-            format!("preamble\r\n--Xy\r\n\r\n--XyZ\r\n{P}\r\n1\r\n--XyZ--\r\nepilogue\r\n--XyZ\r\n"),
-            p("1"),
-        ),
+        (format!("--XyZ\r\n{P}\r\n1\r\n--XyZ\r\n{P}\r\n2\r\n--XyZ--\r\n"), two.to_vec()),
+        (format!("preamble\r\n--Xy\r\n\r\n--XyZ\r\n{P}\r\n1\r\n--XyZ--\r\nepilogue\r\n--XyZ\r\n"), p("1")),
         (format!("\r\n--XyZ\r\n{P}\r\n1\r\n--XyZ--"), p("1")),
         (format!("--XyZ\r\n{P}\r\n1\r\n--XyZ--\n"), p("1")),
         (format!("--XyZ\r\n{P}\r\n1\r\n--XyZ-- \t"), p("1")),
-        (
-            format!("--XyZ \t \r\n{P}\r\n1\r\n--XyZ\t\r\n{P}\r\n2\r\n--XyZ--  \r\n"),
-            two.to_vec(),
-        ),
+        (format!("--XyZ \t \r\n{P}\r\n1\r\n--XyZ\t\r\n{P}\r\n2\r\n--XyZ--  \r\n"), two.to_vec()),
         (format!("--XyZ\r\n{P}\r\n\r\n--XyZ--\r\n"), p("")),
-        (
-            format!("--XyZ\r\n{P}\r\n--XyZ\r\n{P}\r\n--XyZ--\r\n"),
-            [p(""), p("")].concat(),
-        ),
+        (format!("--XyZ\r\n{P}\r\n--XyZ\r\n{P}\r\n--XyZ--\r\n"), [p(""), p("")].concat()),
         (format!("--XyZ\r\n{P}\r\n\r\n\r\n--XyZ--\r\n"), p("\r\n")),
         (format!("--XyZ\r\n{P}\r\n\n\r\r\n\r\n--XyZ--\r\n"), p("\n\r\r\n")),
         ("--XyZ--\r\n".to_owned(), vec![]),
@@ -297,22 +210,12 @@ fn what_looks_like_a_boundary_is_content() {
 
 #[test]
 fn short_and_hyphenated_boundaries_work() {
-    for bound in [
-        "-",
-        "--",
-        "a",
-        "+++",
-        "----WebKitFormBoundary7MA4YWxkTrZu0gW",
-        "a b",
-    ] {
+    for bound in ["-", "--", "a", "+++", "----WebKitFormBoundary7MA4YWxkTrZu0gW", "a b"] {
         let body = format!(
             "--{bound}\r\nContent-Disposition: form-data; name=p\r\n\r\n-\r\n-\r\n--{bound}\r\n\
              Content-Disposition: form-data; name=q\r\n\r\n\r\n--{bound}--\r\n"
         );
-        let parts = parts_of(
-            &format!("multipart/form-data; boundary=\"{bound}\""),
-            body.as_bytes(),
-        );
+        let parts = parts_of(&format!("multipart/form-data; boundary=\"{bound}\""), body.as_bytes());
         assert_eq!(parts, [got("p", None, "-\r\n-"), got("q", None, "")], "{bound}");
     }
 }
@@ -338,20 +241,11 @@ fn fields_are_read_as_text() {
     let latin1 = "Content-Type: text/plain; charset=ISO-8859-1\r\n";
     let utf8 = "content-type: text/plain; charset=\"utf-8\"\r\n";
     assert_eq!(text("", "über".as_bytes(), 5).unwrap(), "über");
-    assert_eq!(
-        text(utf8, "\u{FEFF}über\r\n".as_bytes(), 100).unwrap(),
-        "über\r\n"
-    );
+    assert_eq!(text(utf8, "\u{FEFF}über\r\n".as_bytes(), 100).unwrap(), "über\r\n");
     assert_eq!(text(latin1, b"\xFCber", 4).unwrap(), "über");
     assert_eq!(text("Content-Type: text/plain\r\n", b"", 0).unwrap(), "");
-    assert_eq!(
-        text("", b"12345", 4).unwrap_err(),
-        "part 1 (`note`): the field has more than 4 bytes"
-    );
-    assert_eq!(
-        text("", b"12\xFC", 9).unwrap_err(),
-        "part 1 (`note`): the field is not UTF-8 text (byte 3)"
-    );
+    assert_eq!(text("", b"12345", 4).unwrap_err(), "part 1 (`note`): the field has more than 4 bytes");
+    assert_eq!(text("", b"12\xFC", 9).unwrap_err(), "part 1 (`note`): the field is not UTF-8 text (byte 3)");
     assert_eq!(
         text("Content-Type: text/plain; charset=UTF-16\r\n", b"1\x002\0", 9).unwrap_err(),
         "part 1 (`note`): the field is in the charset `utf-16`; send UTF-8"
@@ -384,14 +278,7 @@ fn parts_that_nobody_reads_are_skipped() {
     body.truncate(body.len() - "--\r\n".len());
     body.extend_from_slice(&one_part("Content-Disposition: form-data; name=b")["--XyZ".len()..]);
     let mut parts = reader(FORM, body.chunks(7));
-    let mut next = || {
-        parts
-            .next_part()
-            .now_or_never()
-            .unwrap()
-            .unwrap()
-            .map(|part| (part.number, part.name))
-    };
+    let mut next = || parts.next_part().now_or_never().unwrap().unwrap().map(|part| (part.number, part.name));
     assert_eq!(next(), Some((1, "a".to_owned())));
     assert_eq!(next(), Some((2, "b".to_owned())));
     assert_eq!(next(), None);

@@ -72,10 +72,7 @@ pub(super) fn extended(bytes: &[u8]) -> Result<String, String> {
 
 /// The text of a value that consists of nothing but encoded words (RFC 2047) with blanks between them.
 fn words(bytes: &[u8]) -> Result<Option<String>, String> {
-    let mut pieces = bytes
-        .split(u8::is_ascii_whitespace)
-        .filter(|piece| !piece.is_empty())
-        .peekable();
+    let mut pieces = bytes.split(u8::is_ascii_whitespace).filter(|piece| !piece.is_empty()).peekable();
     if pieces.peek().is_none() {
         return Ok(None);
     }
@@ -103,10 +100,8 @@ fn word(piece: &[u8]) -> Option<(&[u8], Vec<u8>)> {
     let decoded = match encoding {
         b"B" | b"b" => BASE64.decode(encoded).ok()?,
         b"Q" | b"q" => {
-            let spaced: Vec<u8> = encoded
-                .iter()
-                .map(|byte| if *byte == b'_' { b' ' } else { *byte })
-                .collect();
+            let spaced: Vec<u8> =
+                encoded.iter().map(|byte| if *byte == b'_' { b' ' } else { *byte }).collect();
             unescape(&spaced, b'=')?
         }
         _ => return None,
@@ -116,11 +111,7 @@ fn word(piece: &[u8]) -> Option<(&[u8], Vec<u8>)> {
 
 /// Replaces `escape` and two hexadecimal digits by the byte they mean; `None` where the digits are missing.
 fn unescape(bytes: &[u8], escape: u8) -> Option<Vec<u8>> {
-    let digit = |byte: &u8| {
-        char::from(*byte)
-            .to_digit(16)
-            .and_then(|digit| u8::try_from(digit).ok())
-    };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let [first, after @ ..] = rest {
@@ -139,12 +130,8 @@ fn unescape(bytes: &[u8], escape: u8) -> Option<Vec<u8>> {
 }
 
 fn utf8(bytes: Vec<u8>) -> Result<String, String> {
-    String::from_utf8(bytes).map_err(|error| {
-        format!(
-            "is not UTF-8 (byte {} of the value)",
-            error.utf8_error().valid_up_to() + 1
-        )
-    })
+    String::from_utf8(bytes)
+        .map_err(|error| format!("is not UTF-8 (byte {} of the value)", error.utf8_error().valid_up_to() + 1))
 }
 
 fn latin1(bytes: &[u8]) -> String {

@@ -117,9 +117,7 @@ impl Node {
 impl Operand {
     /// A call, already computed where it names no property.
     pub fn call(function: Function, arguments: Vec<Operand>) -> Operand {
-        let constant = arguments
-            .iter()
-            .all(|argument| matches!(argument, Operand::Literal(_)));
+        let constant = arguments.iter().all(|argument| matches!(argument, Operand::Literal(_)));
         let call = Operand::Call(function, arguments);
         match &call {
             Operand::Call(_, arguments) if constant || arguments.iter().any(Operand::is_null) => {
@@ -148,10 +146,7 @@ impl Operand {
             Operand::Property(property) => Cow::Owned(value_of(property)),
             Operand::Literal(literal) => Cow::Borrowed(literal),
             Operand::Call(function, arguments) => {
-                let values: Vec<_> = arguments
-                    .iter()
-                    .map(|argument| argument.value(value_of))
-                    .collect();
+                let values: Vec<_> = arguments.iter().map(|argument| argument.value(value_of)).collect();
                 let texts: Option<Vec<&str>> = values.iter().map(|value| text_of(value)).collect();
                 Cow::Owned(texts.map_or(Literal::Null, |texts| function.apply(&texts)))
             }

@@ -20,10 +20,7 @@ impl<'a> Parser<'a> {
             "length" => self.call(name, Function::Length, 1)?,
             "indexof" => self.call(name, Function::IndexOf, 2)?,
             _ => {
-                let message = format!(
-                    "unknown function `{}`; supported are {SUPPORTED}",
-                    clip(name.text)
-                );
+                let message = format!("unknown function `{}`; supported are {SUPPORTED}", clip(name.text));
                 return Err(self.lexer.error(name.at, message));
             }
         };
@@ -34,28 +31,17 @@ impl<'a> Parser<'a> {
         let mut arguments = self.arguments(name, 2)?.into_iter();
         let (text, part) = (arguments.next(), arguments.next());
         let null = || Operand::Literal(Literal::Null);
-        Ok(Value::Condition(Node::search(
-            search,
-            text.unwrap_or_else(null),
-            part.unwrap_or_else(null),
-        )))
+        Ok(Value::Condition(Node::search(search, text.unwrap_or_else(null), part.unwrap_or_else(null))))
     }
 
     fn call(&mut self, name: Token<'a>, function: Function, count: usize) -> Result<Value, ODataError> {
-        Ok(Value::Operand(Operand::call(
-            function,
-            self.arguments(name, count)?,
-        )))
+        Ok(Value::Operand(Operand::call(function, self.arguments(name, count)?)))
     }
 
     /// Exactly `count` texts in parentheses.
     fn arguments(&mut self, name: Token<'a>, count: usize) -> Result<Vec<Operand>, ODataError> {
         let function = clip(name.text);
-        let takes = if count == 1 {
-            "one argument"
-        } else {
-            "two arguments"
-        };
+        let takes = if count == 1 { "one argument" } else { "two arguments" };
         self.expect(TokenKind::Open, "`(`")?;
         let mut arguments = Vec::new();
         for place in 1..=count {
@@ -73,11 +59,8 @@ impl<'a> Parser<'a> {
                 }
             };
             arguments.push(operand);
-            let (kind, sign) = if place < count {
-                (TokenKind::Comma, "`,`")
-            } else {
-                (TokenKind::Close, "`)`")
-            };
+            let (kind, sign) =
+                if place < count { (TokenKind::Comma, "`,`") } else { (TokenKind::Close, "`)`") };
             self.expect(kind, &format!("{sign} (`{function}` takes {takes})"))?;
         }
         Ok(arguments)

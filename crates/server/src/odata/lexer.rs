@@ -66,11 +66,7 @@ impl<'a> Lexer<'a> {
         let at = self.text.len() - rest.len();
         let Some(first) = rest.chars().next() else {
             self.at = at;
-            return Ok(Token {
-                kind: TokenKind::End,
-                text: "",
-                at,
-            });
+            return Ok(Token { kind: TokenKind::End, text: "", at });
         };
         let (kind, length) = match first {
             '(' => (TokenKind::Open, 1),
@@ -82,11 +78,7 @@ impl<'a> Lexer<'a> {
             c => (TokenKind::Other, c.len_utf8()),
         };
         self.at = at + length;
-        Ok(Token {
-            kind,
-            text: &rest[..length],
-            at,
-        })
+        Ok(Token { kind, text: &rest[..length], at })
     }
 
     fn quoted_length(&self, rest: &str, at: usize) -> Result<usize, ODataError> {

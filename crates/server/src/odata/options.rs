@@ -41,17 +41,12 @@ impl Query {
         let mut seen: Vec<String> = Vec::new();
         for pair in raw.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = String::from_utf8_lossy(&percent_decoded(name))
-                .trim()
-                .to_ascii_lowercase();
+            let name = String::from_utf8_lossy(&percent_decoded(name)).trim().to_ascii_lowercase();
             if !name.starts_with('$') {
                 continue;
             }
             if seen.contains(&name) {
-                return Err(ODataError(format!(
-                    "`{}` is given twice; give it once",
-                    clip(&name)
-                )));
+                return Err(ODataError(format!("`{}` is given twice; give it once", clip(&name))));
             }
             query.set_option(&name, value, set)?;
             seen.push(name);
@@ -93,10 +88,7 @@ fn percent_decoded(raw: &str) -> Vec<u8> {
 
 fn decode(raw: &str, name: &str) -> Result<String, ODataError> {
     let text = String::from_utf8(percent_decoded(raw)).map_err(|_| {
-        ODataError(format!(
-            "`{}` is not UTF-8 once its percent-encoding is undone",
-            clip(name)
-        ))
+        ODataError(format!("`{}` is not UTF-8 once its percent-encoding is undone", clip(name)))
     })?;
     if let Some(at) = text.find('\0') {
         let position = text[..at].chars().count() + 1;
@@ -112,10 +104,7 @@ fn number(name: &str, value: &str, most: u64) -> Result<u64, ODataError> {
     let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
     let number = value.parse().ok().filter(|number| digits && *number <= most);
     number.ok_or_else(|| {
-        ODataError(format!(
-            "`{name}` must be a whole number from 0 to {most}, not `{}`",
-            clip(value)
-        ))
+        ODataError(format!("`{name}` must be a whole number from 0 to {most}, not `{}`", clip(value)))
     })
 }
 
@@ -125,10 +114,7 @@ fn boolean(name: &str, value: &str) -> Result<bool, ODataError> {
     } else if value.eq_ignore_ascii_case("false") {
         Ok(false)
     } else {
-        Err(ODataError(format!(
-            "`{name}` must be `true` or `false`, not `{}`",
-            clip(value)
-        )))
+        Err(ODataError(format!("`{name}` must be `true` or `false`, not `{}`", clip(value))))
     }
 }
 
@@ -139,9 +125,7 @@ fn select(value: &str, set: &'static EntitySet) -> Result<Option<Vec<&'static Pr
         if name == "*" {
             all = true;
         } else if name.is_empty() {
-            return Err(ODataError(
-                "`$select` has an empty name; write `property, property` or `*`".into(),
-            ));
+            return Err(ODataError("`$select` has an empty name; write `property, property` or `*`".into()));
         } else {
             let found = set.find(name);
             chosen.push(found.ok_or_else(|| ODataError(format!("`$select`: {}", set.unknown(name))))?);
@@ -156,8 +140,5 @@ fn format(value: &str) -> Result<(), ODataError> {
     if media_type.eq_ignore_ascii_case("json") || media_type.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    Err(ODataError(format!(
-        "`$format` must be `json` or `application/json`, not `{}`",
-        clip(value)
-    )))
+    Err(ODataError(format!("`$format` must be `json` or `application/json`, not `{}`", clip(value))))
 }

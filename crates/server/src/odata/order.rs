@@ -17,11 +17,7 @@ pub struct Order {
 /// decide between two rows: append a unique column.
 pub fn order_sql(terms: &[Order]) -> String {
     let terms = terms.iter().map(|term| {
-        let direction = if term.descending {
-            "desc nulls last"
-        } else {
-            "asc nulls first"
-        };
+        let direction = if term.descending { "desc nulls last" } else { "asc nulls first" };
         format!("{} {direction}", term.property.column)
     });
     terms.collect::<Vec<_>>().join(", ")
@@ -41,11 +37,7 @@ pub fn compare(
             (_, Literal::Null) => Ordering::Greater,
             _ => a.order(&b).unwrap_or(Ordering::Equal),
         };
-        let ordering = if term.descending {
-            ordering.reverse()
-        } else {
-            ordering
-        };
+        let ordering = if term.descending { ordering.reverse() } else { ordering };
         if ordering.is_ne() {
             return ordering;
         }
@@ -68,13 +60,9 @@ fn parse_term(term: &str, set: &'static EntitySet) -> Result<Order, ODataError> 
     let mut words = term.split_ascii_whitespace();
     let (name, direction) = (words.next(), words.next());
     let Some(name) = name else {
-        return Err(ODataError(
-            "`$orderby` has an empty term; write `property asc, property desc`".into(),
-        ));
+        return Err(ODataError("`$orderby` has an empty term; write `property asc, property desc`".into()));
     };
-    let property = set
-        .find(name)
-        .ok_or_else(|| ODataError(format!("`$orderby`: {}", set.unknown(name))))?;
+    let property = set.find(name).ok_or_else(|| ODataError(format!("`$orderby`: {}", set.unknown(name))))?;
     let descending = match direction {
         None => false,
         Some(word) if word.eq_ignore_ascii_case("asc") => false,

@@ -21,17 +21,9 @@ pub(super) fn parse(text: &str, set: &'static EntitySet) -> Result<Filter, OData
     let mut lexer = Lexer::new(text);
     let token = lexer.next()?;
     if token.kind == TokenKind::End {
-        return Err(ODataError(
-            "`$filter` is empty; write a condition or leave the option out".into(),
-        ));
+        return Err(ODataError("`$filter` is empty; write a condition or leave the option out".into()));
     }
-    let mut parser = Parser {
-        lexer,
-        token,
-        set,
-        depth: 0,
-        nodes: 0,
-    };
+    let mut parser = Parser { lexer, token, set, depth: 0, nodes: 0 };
     let whole = parser.any()?;
     if parser.token.kind != TokenKind::End {
         return Err(parser.unexpected_after(&whole, "`and`, `or` or the end"));
@@ -66,10 +58,7 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected(&self, expected: &str) -> ODataError {
-        self.lexer.error(
-            self.token.at,
-            format!("expected {expected}, found {}", self.token.shown()),
-        )
+        self.lexer.error(self.token.at, format!("expected {expected}, found {}", self.token.shown()))
     }
 
     fn unexpected_after(&self, expression: &Expression, expected: &str) -> ODataError {
@@ -197,9 +186,7 @@ impl<'a> Parser<'a> {
         let open = self.token.at;
         self.expect(TokenKind::Open, "`(` and a list of values")?;
         if self.token.kind == TokenKind::Close {
-            return Err(self
-                .lexer
-                .error(open, "the list of `in` is empty; give at least one value"));
+            return Err(self.lexer.error(open, "the list of `in` is empty; give at least one value"));
         }
         let mut list = Vec::new();
         loop {
@@ -242,9 +229,9 @@ impl<'a> Parser<'a> {
                 self.advance()?;
                 inner.value
             }
-            TokenKind::Quoted => Value::Operand(Operand::Literal(Literal::Text(lexer::unquote(
-                self.advance()?.text,
-            )))),
+            TokenKind::Quoted => {
+                Value::Operand(Operand::Literal(Literal::Text(lexer::unquote(self.advance()?.text))))
+            }
             TokenKind::Number => {
                 let literal = self.number()?;
                 self.advance()?;
@@ -253,17 +240,11 @@ impl<'a> Parser<'a> {
             TokenKind::Word if self.is_operator() => return Err(self.unexpected(expected)),
             TokenKind::Word => self.word()?,
             TokenKind::Other if self.token.text == "\"" => {
-                return Err(self
-                    .lexer
-                    .error(from, "text is written in single quotes: `'…'`, not `\"…\"`"));
+                return Err(self.lexer.error(from, "text is written in single quotes: `'…'`, not `\"…\"`"));
             }
             _ => return Err(self.unexpected(expected)),
         };
-        Ok(Expression {
-            value,
-            from,
-            to: self.token.at,
-        })
+        Ok(Expression { value, from, to: self.token.at })
     }
 
     fn is_operator(&self) -> bool {
@@ -309,8 +290,7 @@ impl<'a> Parser<'a> {
             _ => {
                 let property = self.set.find(word.text).ok_or_else(|| {
                     let message = self.set.unknown(word.text);
-                    self.lexer
-                        .error(word.at, format!("{message}; text is written in single quotes"))
+                    self.lexer.error(word.at, format!("{message}; text is written in single quotes"))
                 })?;
                 return Ok(Value::Operand(Operand::Property(property)));
             }
@@ -323,11 +303,7 @@ impl<'a> Parser<'a> {
     }
 
     fn condition_from(&self, from: usize, node: Node) -> Expression {
-        Expression {
-            value: Value::Condition(node),
-            from,
-            to: self.token.at,
-        }
+        Expression { value: Value::Condition(node), from, to: self.token.at }
     }
 }
 
@@ -340,7 +316,5 @@ fn comparison_named(token: &Token<'_>) -> Option<Comparison> {
         ("lt", Comparison::Less),
         ("le", Comparison::LessOrEqual),
     ];
-    all.into_iter()
-        .find(|(word, _)| token.is_word(word))
-        .map(|(_, comparison)| comparison)
+    all.into_iter().find(|(word, _)| token.is_word(word)).map(|(_, comparison)| comparison)
 }

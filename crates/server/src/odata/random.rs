@@ -8,41 +8,13 @@ use super::*;
 pub(super) static ROWS: EntitySet = EntitySet {
     name: "Rows",
     properties: &[
-        Property {
-            name: "name",
-            column: "name",
-            kind: Kind::Text,
-        },
-        Property {
-            name: "note",
-            column: "note",
-            kind: Kind::Text,
-        },
-        Property {
-            name: "size",
-            column: "size",
-            kind: Kind::Int,
-        },
-        Property {
-            name: "rank",
-            column: "rank",
-            kind: Kind::Int,
-        },
-        Property {
-            name: "open",
-            column: "open",
-            kind: Kind::Bool,
-        },
-        Property {
-            name: "made",
-            column: "made",
-            kind: Kind::Time,
-        },
-        Property {
-            name: "seen",
-            column: "seen",
-            kind: Kind::Time,
-        },
+        Property { name: "name", column: "name", kind: Kind::Text },
+        Property { name: "note", column: "note", kind: Kind::Text },
+        Property { name: "size", column: "size", kind: Kind::Int },
+        Property { name: "rank", column: "rank", kind: Kind::Int },
+        Property { name: "open", column: "open", kind: Kind::Bool },
+        Property { name: "made", column: "made", kind: Kind::Time },
+        Property { name: "seen", column: "seen", kind: Kind::Time },
     ],
     max_top: 10_000,
 };
@@ -81,33 +53,19 @@ fn any_time() -> impl Strategy<Value = Timestamp> {
 
 fn literal(kind: Kind) -> BoxedStrategy<String> {
     let values = match kind {
-        Kind::Text => any_text()
-            .prop_map(|text| format!("'{}'", text.replace('\'', "''")))
-            .boxed(),
+        Kind::Text => any_text().prop_map(|text| format!("'{}'", text.replace('\'', "''"))).boxed(),
         Kind::Int => any_int().prop_map(|number| number.to_string()).boxed(),
         Kind::Bool => any::<bool>().prop_map(|value| value.to_string()).boxed(),
         Kind::Time => (any_time(), any::<bool>())
-            .prop_map(|(time, quoted)| {
-                if quoted {
-                    format!("'{time}'")
-                } else {
-                    time.to_string()
-                }
-            })
+            .prop_map(|(time, quoted)| if quoted { format!("'{time}'") } else { time.to_string() })
             .boxed(),
     };
     prop_oneof![9 => values, 1 => Just("null".to_owned())].boxed()
 }
 
 fn property(kind: Kind) -> BoxedStrategy<String> {
-    let names: Vec<_> = ROWS
-        .properties
-        .iter()
-        .filter(|property| property.kind == kind)
-        .collect();
-    proptest::sample::select(names)
-        .prop_map(|property| property.name.to_owned())
-        .boxed()
+    let names: Vec<_> = ROWS.properties.iter().filter(|property| property.kind == kind).collect();
+    proptest::sample::select(names).prop_map(|property| property.name.to_owned()).boxed()
 }
 
 fn operand(kind: Kind) -> BoxedStrategy<String> {
@@ -144,11 +102,7 @@ pub(super) fn condition() -> BoxedStrategy<String> {
             .prop_map(|(a, list)| format!("{a} in ({})", list.join(",")))
     });
     let functions = vec!["contains", "startswith", "endswith"];
-    let search = (
-        proptest::sample::select(functions),
-        operand(Kind::Text),
-        operand(Kind::Text),
-    )
+    let search = (proptest::sample::select(functions), operand(Kind::Text), operand(Kind::Text))
         .prop_map(|(function, text, part)| format!("{function}({text},{part})"));
     let truth = (search.clone(), any::<bool>()).prop_map(|(search, truth)| format!("{search} eq {truth}"));
     let leaf = prop_oneof![6 => comparison, 2 => list, 3 => search, 1 => truth, 1 => property(Kind::Bool)];
@@ -169,9 +123,8 @@ pub(super) fn untyped() -> impl Strategy<Value = String> {
     let leaves =
         "name note size rank open made seen null true false 'a' 'A' '' 0 -1 2026-01-02Z '2026-01-02Z'";
     let operators = vec!["eq", "ne", "gt", "ge", "lt", "le", "in", "and", "or"];
-    let functions = vec![
-        "not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith",
-    ];
+    let functions =
+        vec!["not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith"];
     let leaf = proptest::sample::select(leaves.split(' ').map(str::to_owned).collect::<Vec<_>>());
     leaf.prop_recursive(4, 12, 3, move |inner| {
         let (a, b) = (inner.clone(), inner.clone());
@@ -207,10 +160,7 @@ pub(super) fn any_rows() -> impl Strategy<Value = Vec<Cells>> {
         cell(any_time(), Literal::Time),
         cell(any_time(), Literal::Time),
     );
-    proptest::collection::vec(
-        cells.prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]),
-        0..8,
-    )
+    proptest::collection::vec(cells.prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]), 0..8)
 }
 
 /// A filter as OData text, with every chain in parentheses.

@@ -50,11 +50,7 @@ impl Writer<'_> {
         let with_literal = matches!(left, Operand::Literal(_)) || matches!(right, Operand::Literal(_));
         if comparison.is_equality() && (left.is_null() || right.is_null()) {
             let operand = self.operand(if left.is_null() { right } else { left });
-            let test = if comparison == Comparison::Equal {
-                "is null"
-            } else {
-                "is not null"
-            };
+            let test = if comparison == Comparison::Equal { "is null" } else { "is not null" };
             return format!("{operand} {test}");
         }
         let (left, right) = (self.operand(left), self.operand(right));
@@ -68,11 +64,7 @@ impl Writer<'_> {
             Comparison::GreaterOrEqual => ">=",
         };
         let sql = format!("{left} {operator} {right}");
-        if comparison.is_equality() {
-            sql
-        } else {
-            settled(sql, unknown)
-        }
+        if comparison.is_equality() { sql } else { settled(sql, unknown) }
     }
 
     fn one_of(&mut self, operand: &Operand, list: &[Literal], unknown: Unknown) -> String {

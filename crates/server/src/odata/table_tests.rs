@@ -104,11 +104,7 @@ fileName lt tolower(description)
         let mut params = Vec::new();
         let sql = query.map(|query| query.filter.map(|filter| filter.to_sql(&mut params)));
         let sql = sql.map_or_else(|error| error, Option::unwrap_or_default);
-        if params.is_empty() {
-            sql
-        } else {
-            format!("{sql} <- {params:?}")
-        }
+        if params.is_empty() { sql } else { format!("{sql} <- {params:?}") }
     });
 }
 
@@ -226,10 +222,8 @@ creationTime eq hasParameters
 ''''
     `$filter`, position 1: `''''` is text, not a condition; compare it with `eq`, `ne`, `gt`, `ge`, `lt`, `le` or `in`
 "#;
-    check(table, |filter| {
-        match Query::parse(Some(&encoded(filter)), &FILES) {
-            Ok(query) => format!("{query:?}"),
-            Err(error) => error.to_string(),
-        }
+    check(table, |filter| match Query::parse(Some(&encoded(filter)), &FILES) {
+        Ok(query) => format!("{query:?}"),
+        Err(error) => error.to_string(),
     });
 }

@@ -3,31 +3,11 @@ use super::*;
 pub(super) static FILES: EntitySet = EntitySet {
     name: "LibraryFiles",
     properties: &[
-        Property {
-            name: "fileName",
-            column: "file_name",
-            kind: Kind::Text,
-        },
-        Property {
-            name: "description",
-            column: "description",
-            kind: Kind::Text,
-        },
-        Property {
-            name: "size",
-            column: "size",
-            kind: Kind::Int,
-        },
-        Property {
-            name: "hasParameters",
-            column: "has_parameters",
-            kind: Kind::Bool,
-        },
-        Property {
-            name: "creationTime",
-            column: "created_at",
-            kind: Kind::Time,
-        },
+        Property { name: "fileName", column: "file_name", kind: Kind::Text },
+        Property { name: "description", column: "description", kind: Kind::Text },
+        Property { name: "size", column: "size", kind: Kind::Int },
+        Property { name: "hasParameters", column: "has_parameters", kind: Kind::Bool },
+        Property { name: "creationTime", column: "created_at", kind: Kind::Time },
     ],
     max_top: 10_000,
 };
@@ -61,10 +41,7 @@ fn every_option_is_read() {
     )
     .expect("a query");
     assert_eq!(query.filter, Some(filter("size eq 3").expect("a filter")));
-    assert_eq!(
-        order_sql(&query.order_by),
-        "file_name desc nulls last, size asc nulls first"
-    );
+    assert_eq!(order_sql(&query.order_by), "file_name desc nulls last, size asc nulls first");
     assert_eq!((query.top, query.skip, query.count), (Some(0), 7, true));
     assert_eq!(query.select.as_deref().map(names), Some(vec!["fileName", "size"]));
     assert_eq!(query.skip_token.as_deref(), Some("ab c"));
@@ -107,20 +84,10 @@ fn spaces_quotes_and_percent_signs_survive_the_query_string() {
         ("$filter=fileName eq 'a%2Bb%26c=d'", "fileName eq 'a+b&c=d'"),
         ("$filter=fileName eq '100%'", "fileName eq '100%'"),
         ("$filter=fileName eq '%C3%A9é'", "fileName eq 'éé'"),
-        (
-            "$filter=creationTime lt 2026-01-01T00:00:00+02:00",
-            "creationTime lt 2025-12-31T22:00:00Z",
-        ),
-        (
-            "$filter=creationTime lt '2026-01-01T00:00:00+02:00'",
-            "creationTime lt 2025-12-31T22:00:00Z",
-        ),
+        ("$filter=creationTime lt 2026-01-01T00:00:00+02:00", "creationTime lt 2025-12-31T22:00:00Z"),
+        ("$filter=creationTime lt '2026-01-01T00:00:00+02:00'", "creationTime lt 2025-12-31T22:00:00Z"),
     ] {
-        assert_eq!(
-            parse(raw).expect(raw).filter,
-            Some(filter(text).expect(text)),
-            "{raw}"
-        );
+        assert_eq!(parse(raw).expect(raw).filter, Some(filter(text).expect(text)), "{raw}");
     }
 }
 
@@ -236,11 +203,7 @@ fn null_is_a_value_like_any_other_but_has_no_magnitude() {
         ("(size eq 5 or size eq 6) and size eq 7", false, false),
     ] {
         let filter = filter(text).expect(text);
-        assert_eq!(
-            (filter.matches(&nothing), filter.matches(&full)),
-            (on_nothing, on_full),
-            "{text}"
-        );
+        assert_eq!((filter.matches(&nothing), filter.matches(&full)), (on_nothing, on_full), "{text}");
     }
 }
 
@@ -251,11 +214,7 @@ fn order_puts_null_first_and_goes_by_code_point() {
         let name = name.map_or(Literal::Null, |name| Literal::Text(name.into()));
         let size = size.map_or(Literal::Null, Literal::Int);
         move |property: &Property| {
-            if property.kind == Kind::Text {
-                name.clone()
-            } else {
-                size.clone()
-            }
+            if property.kind == Kind::Text { name.clone() } else { size.clone() }
         }
     };
     let rows = [
@@ -289,10 +248,7 @@ fn bounds_are_exact() {
     for (open, position) in [("(", 34), ("not (", 85)] {
         let most = 32 / open.split(' ').count();
         assert!(filter(&nested(most, open)).is_ok(), "{open}");
-        assert_eq!(
-            message(&nested(most + 1, open)),
-            format!("`$filter`, position {position}: {deep}")
-        );
+        assert_eq!(message(&nested(most + 1, open)), format!("`$filter`, position {position}: {deep}"));
     }
 
     let conditions = |count: usize| vec!["size eq 1"; count].join(" or ");
@@ -306,59 +262,34 @@ fn bounds_are_exact() {
 
     let list = |count: usize| format!("size in ({})", vec!["1"; count].join(","));
     assert!(filter(&list(1_000)).is_ok());
-    assert_eq!(
-        message(&list(1_001)),
-        "`$filter`, position 2010: the list of `in` has more than 1000 values"
-    );
+    assert_eq!(message(&list(1_001)), "`$filter`, position 2010: the list of `in` has more than 1000 values");
 
     let long = |bytes: usize| format!("fileName eq '{}'", "x".repeat(bytes - 14));
     assert!(filter(&long(8_192)).is_ok());
-    assert_eq!(
-        message(&long(8_193)),
-        "`$filter` has 8193 bytes; at most 8192 are allowed"
-    );
+    assert_eq!(message(&long(8_193)), "`$filter` has 8193 bytes; at most 8192 are allowed");
 
     assert!(parse(&"x".repeat(16_384)).is_ok());
     let error = parse(&"x".repeat(16_385)).expect_err("too long");
-    assert_eq!(
-        error.0,
-        "the query string has 16385 bytes; at most 16384 are allowed"
-    );
+    assert_eq!(error.0, "the query string has 16385 bytes; at most 16384 are allowed");
 }
 
 /// Eight KiB of the deepest nonsense on a stack far smaller than any that a request is served on.
 #[test]
 fn nesting_does_not_use_up_the_stack() {
     let parse_all = || {
-        for piece in [
-            "(",
-            "not ",
-            "not(",
-            "tolower(",
-            "contains(",
-            "size in (",
-            "length((",
-            "'",
-            "1 eq (",
-        ] {
+        for piece in ["(", "not ", "not(", "tolower(", "contains(", "size in (", "length((", "'", "1 eq ("] {
             let text = piece.repeat(8_192 / piece.len());
             assert!(filter(&text).is_err(), "{piece}");
         }
     };
-    let thread = std::thread::Builder::new()
-        .stack_size(512 * 1024)
-        .spawn(parse_all)
-        .expect("a thread");
+    let thread = std::thread::Builder::new().stack_size(512 * 1024).spawn(parse_all).expect("a thread");
     thread.join().expect("no overflow");
 }
 
 #[test]
 fn messages_show_little_and_no_control_characters() {
     let shown = message(&format!("size eq {}", "x".repeat(500)));
-    assert!(
-        shown.contains(&format!("`{}…`", "x".repeat(60))) && shown.len() < 300,
-        "{shown}"
-    );
+    assert!(shown.contains(&format!("`{}…`", "x".repeat(60))) && shown.len() < 300, "{shown}");
     let shown = parse("$x%1by=1").expect_err("unknown").0;
     assert!(shown.contains("`$x\u{fffd}y`"), "{shown}");
 }

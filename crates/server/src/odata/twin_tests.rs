@@ -14,20 +14,13 @@ const INSERT: &str = "insert into rows values ($1, $2, $3, $4, $5, $6, $7, $8)";
 fn select(filter: &Filter, order: &[Order], params: &mut Vec<Literal>) -> String {
     params.push(Literal::Int(7));
     let condition = filter.to_sql(params);
-    let order = if order.is_empty() {
-        String::new()
-    } else {
-        format!("{}, ", order_sql(order))
-    };
+    let order = if order.is_empty() { String::new() } else { format!("{}, ", order_sql(order)) };
     format!("select id from rows where cast($1 as bigint) = 7 and {condition} order by {order}id")
 }
 
 fn expected(rows: &[Cells], filter: &Filter, order: &[Order]) -> Vec<i64> {
-    let mut found: Vec<_> = rows
-        .iter()
-        .zip(0i64..)
-        .filter(|(row, _)| filter.matches(&value_of(row)))
-        .collect();
+    let mut found: Vec<_> =
+        rows.iter().zip(0i64..).filter(|(row, _)| filter.matches(&value_of(row))).collect();
     found.sort_by(|(a, _), (b, _)| compare(order, &value_of(a), &value_of(b)));
     found.into_iter().map(|(_, id)| id).collect()
 }
@@ -68,10 +61,8 @@ fn sqlite_answer(rows: &[Cells], filter: &Filter, order: &[Order]) -> rusqlite::
     let mut params = Vec::new();
     let sql = select(filter, order, &mut params);
     let mut statement = database.prepare(&sql)?;
-    let found = statement.query_map(
-        rusqlite::params_from_iter(params.iter().map(sqlite_value)),
-        |row| row.get(0),
-    )?;
+    let found =
+        statement.query_map(rusqlite::params_from_iter(params.iter().map(sqlite_value)), |row| row.get(0))?;
     found.collect()
 }
 
@@ -118,26 +109,11 @@ fn largest_filters_run() {
     let deep = format!("{}open{}", "open and not (".repeat(16), ")".repeat(16));
     let deep_or = format!("{}open{}", "open and (size eq 1 or ".repeat(32), ")".repeat(32));
     let row = |open| {
-        vec![
-            Literal::Null,
-            Literal::Null,
-            Literal::Int(1),
-            Literal::Null,
-            open,
-            Literal::Null,
-            Literal::Null,
-        ]
+        vec![Literal::Null, Literal::Null, Literal::Int(1), Literal::Null, open, Literal::Null, Literal::Null]
     };
-    let rows = [
-        row(Literal::Bool(true)),
-        row(Literal::Bool(false)),
-        row(Literal::Null),
-    ];
+    let rows = [row(Literal::Bool(true)), row(Literal::Bool(false)), row(Literal::Null)];
     for text in [wide, list, deep, deep_or] {
         let filter = parse_filter(&text).expect("a filter");
-        assert_eq!(
-            sqlite_answer(&rows, &filter, &[]),
-            Ok(expected(&rows, &filter, &[]))
-        );
+        assert_eq!(sqlite_answer(&rows, &filter, &[]), Ok(expected(&rows, &filter, &[])));
     }
 }

@@ -23,9 +23,7 @@ impl Parser<'_> {
                 Ok(Node::IsTrue(property))
             }
             Value::Operand(operand) => {
-                let noun = operand
-                    .kind()
-                    .map_or(String::new(), |kind| format!("{}, ", kind.noun()));
+                let noun = operand.kind().map_or(String::new(), |kind| format!("{}, ", kind.noun()));
                 let message = format!(
                     "`{}` is {noun}not a condition; compare it with `eq`, `ne`, `gt`, `ge`, `lt`, `le` or `in`",
                     self.shown(from, to)
@@ -74,9 +72,5 @@ fn beside(operand: Operand, other: Kind) -> Operand {
 }
 
 fn mismatch(shown: &str, kind: Kind, literal: &str) -> String {
-    format!(
-        "`{shown}` is {} and `{literal}` is not; write {}",
-        kind.noun(),
-        kind.example()
-    )
+    format!("`{shown}` is {} and `{literal}` is not; write {}", kind.noun(), kind.example())
 }

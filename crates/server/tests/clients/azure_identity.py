@@ -1,17 +1,28 @@
-"""azure-identity, unmodified, with the authority pointed at jumpbag; then the library with its token."""
+"""azure-identity, unmodified, with the authority pointed at jumpbag; then the library with its token.
+
+usage: azure_identity.py [certificate]
+
+`certificate` proves itself with key and certificate in the PEM file CLIENT_CERTIFICATE_FILE, else with CLIENT_SECRET.
+"""
 
 import os
+import sys
 
-from azure.identity import ClientSecretCredential
+from azure.identity import CertificateCredential, ClientSecretCredential
 
 import library
 
-credential = ClientSecretCredential(
-    os.environ["TENANT"],
-    os.environ["CLIENT_ID"],
-    os.environ["CLIENT_SECRET"],
-    authority=library.BASE,
-    disable_instance_discovery=True,
-    connection_verify=library.CA,
-)
-library.tour(credential.get_token(library.SCOPE).token, "from-azure-identity.ps1")
+common = {
+    "tenant_id": os.environ["TENANT"],
+    "client_id": os.environ["CLIENT_ID"],
+    "authority": library.BASE,
+    "disable_instance_discovery": True,
+    "connection_verify": library.CA,
+}
+if sys.argv[1:] == ["certificate"]:
+    credential = CertificateCredential(certificate_path=os.environ["CLIENT_CERTIFICATE_FILE"], **common)
+    name = "from-azure-identity-certificate.ps1"
+else:
+    credential = ClientSecretCredential(client_secret=os.environ["CLIENT_SECRET"], **common)
+    name = "from-azure-identity.ps1"
+library.tour(credential.get_token(library.SCOPE).token, name)

@@ -41,21 +41,12 @@ impl Ground {
             .set("max_file_bytes", LIMIT)
             .start()
             .await;
-        bag.upload("kept.ps1", vec![b'k'; STAGED])
-            .description("was here before")
-            .await
-            .expect_status(200);
+        bag.upload("kept.ps1", vec![b'k'; STAGED]).description("was here before").await.expect_status(200);
         let client = bag.client().await;
         let list = client.get("/api/libraryfiles").await.expect_status(200);
         let blobs = files_in(&bag.data_dir().join("blobs"));
         assert_eq!(blobs.len(), 1, "the kept file is a blob");
-        Ground {
-            etag: list.header("etag").map(str::to_string),
-            list: list.text(),
-            client,
-            blobs,
-            bag,
-        }
+        Ground { etag: list.header("etag").map(str::to_string), list: list.text(), client, blobs, bag }
     }
 
     fn blob_folder(&self) -> PathBuf {
@@ -71,11 +62,7 @@ impl Ground {
     async fn unchanged(&self, case: &str) {
         let list = self.client.get("/api/libraryfiles").await.expect_status(200);
         assert_eq!(list.text(), self.list, "{case}: the library changed");
-        assert_eq!(
-            list.header("etag"),
-            self.etag.as_deref(),
-            "{case}: the ETag changed"
-        );
+        assert_eq!(list.header("etag"), self.etag.as_deref(), "{case}: the ETag changed");
         let folder = self.blob_folder();
         eventually(&format!("{case}: staged bytes are gone"), async || {
             (files_in(&folder) == self.blobs).then_some(())
@@ -86,10 +73,8 @@ impl Ground {
     /// Waits until an upload has staged bytes.
     async fn something_staged(&self) {
         let folder = self.blob_folder();
-        eventually("bytes are staged", async || {
-            (files_in(&folder).len() > self.blobs.len()).then_some(())
-        })
-        .await;
+        eventually("bytes are staged", async || (files_in(&folder).len() > self.blobs.len()).then_some(()))
+            .await;
     }
 
     async fn refuses(&self, case: &str, answer: Answer, status: u16, code: &str, message: &str) {
@@ -116,16 +101,8 @@ fn assert_refused(case: &str, answer: &Answer, status: u16, code: &str, message:
     let body = answer.json();
     assert_eq!(body["error"]["code"], code, "{case}: {body}");
     assert_eq!(body["error"]["message"], message, "{case}");
-    assert_eq!(
-        body["error"]["target"].as_str(),
-        answer.header("request-id"),
-        "{case}"
-    );
-    assert_eq!(
-        body.as_object().map(serde_json::Map::len),
-        Some(1),
-        "{case}: {body}"
-    );
+    assert_eq!(body["error"]["target"].as_str(), answer.header("request-id"), "{case}");
+    assert_eq!(body.as_object().map(serde_json::Map::len), Some(1), "{case}: {body}");
 }
 
 /// A form with one file that is large enough to be staged.
@@ -136,13 +113,7 @@ fn large_form() -> Form {
 fn files_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<String> = entries
-        .map(|entry| {
-            entry
-                .expect("a readable folder")
-                .file_name()
-                .to_string_lossy()
-                .into_owned()
-        })
+        .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())
         .collect();
     names.sort();
     names

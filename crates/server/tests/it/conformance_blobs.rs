@@ -27,12 +27,7 @@ struct Place {
 }
 
 fn memory() -> Place {
-    Place {
-        name: "memory".into(),
-        open: Box::new(|_| BlobStore::memory()),
-        behind: None,
-        _folder: None,
-    }
+    Place { name: "memory".into(), open: Box::new(|_| BlobStore::memory()), behind: None, _folder: None }
 }
 
 fn folder() -> Place {
@@ -75,9 +70,7 @@ fn bucket_store(url: &str, options: &[(&'static str, String)]) -> BlobStore {
 }
 
 fn table(options: &[(&'static str, String)]) -> HashMap<String, String> {
-    let owned = options
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.clone()));
+    let owned = options.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
     owned.collect()
 }
 
@@ -175,11 +168,7 @@ async fn bytes_come_back(store: &BlobStore) {
         let blob = put(store, &bytes, 100_003).await;
         let read = get(store, &blob).await.expect("the blob");
         assert!(read == bytes, "{size} bytes came back as {}", read.len());
-        assert_eq!(
-            expected.insert(blob.clone(), size as u64),
-            None,
-            "key `{blob}` used twice"
-        );
+        assert_eq!(expected.insert(blob.clone(), size as u64), None, "key `{blob}` used twice");
     }
     // One piece larger than several parts.
     let bytes = noise(99, 2 * part + 17);
@@ -196,11 +185,7 @@ async fn aborted_blobs_never_existed(store: &BlobStore) {
         let mut writer = store.create();
         writer.write(noise(3, size)).await.expect("write");
         writer.abort().await;
-        assert_eq!(
-            keys(store).await,
-            BTreeMap::new(),
-            "{size} bytes written and aborted"
-        );
+        assert_eq!(keys(store).await, BTreeMap::new(), "{size} bytes written and aborted");
     }
 }
 
@@ -217,17 +202,12 @@ async fn dropped_blobs_never_existed(store: &BlobStore) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, cleaned)
-        .await
-        .expect("nothing stays behind");
+    tokio::time::timeout(SOON, cleaned).await.expect("nothing stays behind");
 }
 
 async fn missing_blobs_are_missing(store: &BlobStore) {
     let absent = "0197b3a5c0de7000800000000000cafe";
-    for result in [
-        get(store, absent).await.map(|_| ()),
-        store.copy_to(absent, &BlobStore::memory()).await,
-    ] {
+    for result in [get(store, absent).await.map(|_| ()), store.copy_to(absent, &BlobStore::memory()).await] {
         match result {
             Err(BlobError::Missing(key)) => assert_eq!(key, absent),
             other => panic!("expected `Missing`, got {other:?}"),
@@ -256,12 +236,7 @@ async fn lists_tell_size_and_time(store: &BlobStore) {
     let listed: Vec<_> = store.list().try_collect().await.expect("list");
     let after = Timestamp::now().plus_secs(2);
     for blob in &listed {
-        assert!(
-            before <= blob.modified && blob.modified <= after,
-            "`{}`: {}",
-            blob.key,
-            blob.modified
-        );
+        assert!(before <= blob.modified && blob.modified <= after, "`{}`: {}", blob.key, blob.modified);
     }
     let sizes: BTreeMap<_, _> = listed.into_iter().map(|blob| (blob.key, blob.size)).collect();
     assert_eq!(sizes, expected);
@@ -286,16 +261,9 @@ async fn foreign_objects_are_none_of_ours(place: &Place) {
     let Some(behind) = &place.behind else { return };
     let store = place.at("foreign");
     let own = put(&store, &noise(30, 50), 50).await;
-    for name in [
-        "readme.txt",
-        "2026/07/report.pdf",
-        "0197b3a5-c0de-7000-8000-00000000cafe",
-    ] {
+    for name in ["readme.txt", "2026/07/report.pdf", "0197b3a5-c0de-7000-8000-00000000cafe"] {
         let key = Key::from(format!("foreign/{name}"));
-        behind
-            .put(&key, "not ours".into())
-            .await
-            .expect("put behind the store's back");
+        behind.put(&key, "not ours".into()).await.expect("put behind the store's back");
     }
     assert_eq!(keys(&store).await, BTreeMap::from([(own, 50)]));
 }
@@ -318,10 +286,7 @@ async fn writers_do_not_disturb_each_other(store: &BlobStore) {
     let mut expected = BTreeMap::new();
     for task in tasks {
         if let Some((blob, bytes)) = task.await.expect("a writer") {
-            assert!(
-                get(store, &blob).await.expect("the blob") == bytes,
-                "bytes of another writer"
-            );
+            assert!(get(store, &blob).await.expect("the blob") == bytes, "bytes of another writer");
             expected.insert(blob, bytes.len() as u64);
         }
     }
@@ -355,10 +320,7 @@ fn every_public_function_is_in_this_suite() {
     assert_eq!(
         missing_from(
             &functions,
-            &[
-                include_str!("conformance_blobs.rs"),
-                include_str!("conformance_blobs/special.rs"),
-            ]
+            &[include_str!("conformance_blobs.rs"), include_str!("conformance_blobs/special.rs"),]
         ),
         Vec::<String>::new()
     );

@@ -101,10 +101,7 @@ impl Bench {
     async fn new(home: Home) -> Bench {
         let catalog = home.open().await.expect("an empty database");
         commit!(catalog, tx => clients::tenant(tx, at(0)).await).expect("a tenant");
-        Bench {
-            catalog: Arc::new(catalog),
-            home,
-        }
+        Bench { catalog: Arc::new(catalog), home }
     }
 
     /// The same database, opened once more.
@@ -132,10 +129,7 @@ fn inline(text: &str) -> Content {
 
 /// Content whose bytes are said to be in this blob.
 fn blob(key: &str, text: &str) -> Content {
-    Content {
-        place: Place::Blob(key.to_owned()),
-        ..inline(text)
-    }
+    Content { place: Place::Blob(key.to_owned()), ..inline(text) }
 }
 
 /// Puts a version under a name as the library does; the file's id, the version's number and the change's.
@@ -188,9 +182,7 @@ async fn put_described(
 /// Deletes a name as the library does; the change's number.
 async fn remove(tx: &mut Tx, name: &str, now: Timestamp) -> Result<i64, CatalogError> {
     let change = audit::next_change(tx).await?;
-    let (id, number) = files::hide(tx, &name.to_lowercase(), now)
-        .await?
-        .expect("it lives");
+    let (id, number) = files::hide(tx, &name.to_lowercase(), now).await?.expect("it lives");
     files::end_version(tx, id, number, change, Ended::Deleted).await?;
     Ok(change)
 }
@@ -202,14 +194,7 @@ async fn everything(catalog: &Catalog) -> Vec<LibraryFile> {
 
 /// A page of everything, as it is now.
 fn page() -> files::Page<'static> {
-    files::Page {
-        at: None,
-        filter: None,
-        after: None,
-        order: String::new(),
-        limit: 10_000,
-        offset: 0,
-    }
+    files::Page { at: None, filter: None, after: None, order: String::new(), limit: 10_000, offset: 0 }
 }
 
 /// A cell of any type; booleans as numbers, as SQLite has them.
@@ -229,9 +214,7 @@ impl FromValue for Cell {
 async fn cells(catalog: &Catalog, sql: &str) -> Vec<Vec<Cell>> {
     let sql = sql.to_owned();
     let rows = look!(catalog, tx => tx.query(&sql, &[]).await).expect("a statement that runs");
-    rows.into_iter()
-        .map(|mut row| std::iter::from_fn(|| row.take::<Cell>().ok()).collect())
-        .collect()
+    rows.into_iter().map(|mut row| std::iter::from_fn(|| row.take::<Cell>().ok()).collect()).collect()
 }
 
 fn text(value: &str) -> Cell {
@@ -264,9 +247,7 @@ fn every_public_function_is_in_this_suite() {
             "operator" => "Actor::operator(".to_owned(),
             name => format!("{module}::{name}("),
         });
-        let missing: Vec<_> = missing
-            .filter(|call| !suite.iter().any(|text| text.contains(call)))
-            .collect();
+        let missing: Vec<_> = missing.filter(|call| !suite.iter().any(|text| text.contains(call))).collect();
         assert!(missing.is_empty(), "not in the suite: {missing:?}");
     }
     let functions = public_functions(&read_source("catalog/value.rs"));

@@ -57,9 +57,7 @@ async fn heavy_kills_lose_nothing_with_small_files_in_rows() {
 /// Everything a blob, and versions of deleted files expire at once, so that sweeps are killed too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_kills_lose_nothing_with_every_file_a_blob() {
-    let options = Jumpbag::options()
-        .set("small_file_bytes", 0)
-        .set("retention_days", 0);
+    let options = Jumpbag::options().set("small_file_bytes", 0).set("retention_days", 0);
     Trial::start(options, Versions::GoWithTheirFile).await.run().await;
 }
 
@@ -82,11 +80,7 @@ impl Trial {
     async fn start(options: Options, versions: Versions) -> Trial {
         let seed = seed();
         Trial {
-            bag: options
-                .set("rate_limits", false)
-                .set("log_level", "warn")
-                .start()
-                .await,
+            bag: options.set("rate_limits", false).set("log_level", "warn").start().await,
             ledger: Arc::default(),
             versions,
             seed,
@@ -112,10 +106,7 @@ impl Trial {
         self.check().await;
         self.compare_versions().await;
         eprintln!("{kills} kills: {}", self.ledger.summary());
-        assert!(
-            self.ledger.acknowledged() > u64::from(kills),
-            "the clients got nothing done"
-        );
+        assert!(self.ledger.acknowledged() > u64::from(kills), "the clients got nothing done");
     }
 
     /// Kills the server while clients work.
@@ -128,11 +119,7 @@ impl Trial {
         }
         let moment = Duration::from_millis(self.rng.random_range(1..200));
         let broken = tokio::time::timeout(moment, clients.join_next()).await;
-        assert!(
-            broken.is_err(),
-            "a connection broke before the kill: {}",
-            self.bag.logs()
-        );
+        assert!(broken.is_err(), "a connection broke before the kill: {}", self.bag.logs());
         self.bag.kill().await;
         while let Some(ended) = clients.join_next().await {
             ended.expect("no client sees an answer that it should not");
@@ -177,10 +164,7 @@ impl Trial {
             }
             for state in &acknowledged {
                 let times = kept.iter().filter(|version| *version == state).count();
-                assert_eq!(
-                    times, 1,
-                    "an acknowledged version is there {times} times: {state:?}"
-                );
+                assert_eq!(times, 1, "an acknowledged version is there {times} times: {state:?}");
             }
             for state in &kept {
                 assert!(self.ledger.was_sent(state), "nobody sent {state:?}");
@@ -205,10 +189,7 @@ async fn work(caller: Client, ledger: Arc<Ledger>, mut rng: TestRng) {
 
 async fn delete(caller: &Client, ledger: &Ledger, name: &str) -> bool {
     let began = ledger.tick();
-    let answer = caller
-        .delete(&format!("/api/libraryfiles/{name}"))
-        .attempt()
-        .await;
+    let answer = caller.delete(&format!("/api/libraryfiles/{name}")).attempt().await;
     match answer.map(|answer| answer.status) {
         Ok(204) => ledger.acknowledge(name, began, None),
         Ok(404) => {}
@@ -243,11 +224,7 @@ async fn upload(caller: &Client, ledger: &Ledger, name: &str, replace: bool, rng
             ledger.acknowledge(name, began, Some(state));
         }
         Ok(answer) if answer.status == 400 && !replace => {
-            assert!(
-                answer.error_message().contains("already exists"),
-                "{}",
-                answer.text()
-            );
+            assert!(answer.error_message().contains("already exists"), "{}", answer.text());
         }
         Ok(answer) => panic!("an upload was answered with {}: {}", answer.status, answer.text()),
         Err(_) => {

@@ -21,10 +21,7 @@ pub fn read_source(path: &str) -> String {
 pub fn public_functions(source: &str) -> Vec<String> {
     let source = source.split("#[cfg(test)]\nmod ").next().unwrap_or(source);
     let pattern = Regex::new(r"(?m)^\s*pub (?:async )?fn (\w+)").expect("a valid pattern");
-    pattern
-        .captures_iter(source)
-        .map(|found| found[1].to_owned())
-        .collect()
+    pattern.captures_iter(source).map(|found| found[1].to_owned()).collect()
 }
 
 /// Which of these functions none of the texts calls.
@@ -44,11 +41,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
             if path.is_dir() {
                 walk(&path, root, found);
             } else if path.extension().is_some_and(|ending| ending == "rs") {
-                let name = path
-                    .strip_prefix(root)
-                    .expect("below the root")
-                    .display()
-                    .to_string();
+                let name = path.strip_prefix(root).expect("below the root").display().to_string();
                 let text = std::fs::read_to_string(&path).expect("a readable source");
                 found.push((name, text));
             }
@@ -71,13 +64,7 @@ fn code(text: &str) -> String {
 
 /// Modules that are compiled for tests only.
 fn is_test(path: &str) -> bool {
-    let names = [
-        "tests.rs",
-        "table_tests.rs",
-        "twin_tests.rs",
-        "random.rs",
-        "testing.rs",
-    ];
+    let names = ["tests.rs", "table_tests.rs", "twin_tests.rs", "random.rs", "testing.rs"];
     path.contains("/tests/") || path.contains("/testing/") || names.iter().any(|name| path.ends_with(name))
 }
 
@@ -125,10 +112,7 @@ fn sql_is_spoken_only_by_the_catalog() {
 fn conditions_as_sql_are_made_by_the_query_language_only() {
     // A filter becomes a condition over the columns that `library/page.rs` names; the statement around it is the
     // catalog's.
-    assert_eq!(
-        speakers(r"is not distinct from|nulls (first|last)|\bcast\(\$", &["odata/"]),
-        NOTHING
-    );
+    assert_eq!(speakers(r"is not distinct from|nulls (first|last)|\bcast\(\$", &["odata/"]), NOTHING);
 }
 
 #[test]
@@ -147,10 +131,7 @@ fn the_http_framework_stays_at_the_edge() {
 fn only_the_edge_reads_a_clock() {
     // Requests and commands begin there; everything else takes `now` as an argument.
     let may = ["http/", "command/", "command.rs"];
-    assert_eq!(
-        speakers(r"\b(Timestamp|SystemTime|Utc|Local)::now\b", &may),
-        NOTHING
-    );
+    assert_eq!(speakers(r"\b(Timestamp|SystemTime|Utc|Local)::now\b", &may), NOTHING);
 }
 
 #[test]
@@ -174,15 +155,8 @@ fn statements_within_a_transaction_touch_no_blobs() {
 }
 
 /// Who may hold a blob store: the library, and those who make one or look at all of one.
-const EDGES_OF_BLOBS: &[&str] = &[
-    "app.rs",
-    "blobs.rs",
-    "command.rs",
-    "command/",
-    "error.rs",
-    "library.rs",
-    "library/",
-];
+const EDGES_OF_BLOBS: &[&str] =
+    &["app.rs", "blobs.rs", "command.rs", "command/", "error.rs", "library.rs", "library/"];
 
 #[test]
 fn no_test_sleeps() {

@@ -70,10 +70,7 @@ impl Home {
             upload_memory_bytes: 10_000_000,
             retention_secs: RETENTION,
         };
-        Opened {
-            library: Library::new(Arc::clone(&catalog), self.blobs.clone(), rules),
-            catalog,
-        }
+        Opened { library: Library::new(Arc::clone(&catalog), self.blobs.clone(), rules), catalog }
     }
 }
 
@@ -109,11 +106,7 @@ async fn sequence(home: &Home, steps: Vec<Step>) {
         .write(|tx| Box::pin(clients::tenant(tx, Timestamp::from_secs(0))))
         .await
         .expect("a tenant");
-    let mut pair = Pair {
-        home,
-        opened,
-        model: Model::new(SMALL[1]),
-    };
+    let mut pair = Pair { home, opened, model: Model::new(SMALL[1]) };
     for step in steps {
         pair.step(step).await;
         pair.compare().await;
@@ -127,11 +120,7 @@ impl Pair<'_> {
             Step::Upload(form) => self.upload(form).await,
             Step::Delete(name) => {
                 let expected = self.model.delete(NAMES[name]);
-                let found = self
-                    .opened
-                    .library
-                    .delete(NAMES[name], actor(0), self.model.now)
-                    .await;
+                let found = self.opened.library.delete(NAMES[name], actor(0), self.model.now).await;
                 match (found, expected) {
                     (Ok(()), true) | (Err(Error::NotFound(_)), false) => {}
                     (found, expected) => panic!("deleted: {expected}, but {found:?}"),
@@ -145,13 +134,9 @@ impl Pair<'_> {
                     (found, expected) => panic!("{expected:?}, but {found:?}"),
                 }
             }
-            Step::List {
-                filter,
-                order,
-                top,
-                skip,
-                count,
-            } => self.list(filter, order, top, skip, count).await,
+            Step::List { filter, order, top, skip, count } => {
+                self.list(filter, order, top, skip, count).await
+            }
             Step::Abandon(number) => {
                 let staged = self.stage(&content(number), 10_000).await;
                 self.model.abandoned += u64::from(matches!(staged.place, Place::Blob(_)));
@@ -167,12 +152,7 @@ impl Pair<'_> {
                 assert_eq!((swept.versions, swept.blobs), self.model.sweep());
             }
             Step::RemoveOwnerless => {
-                let removed = self
-                    .opened
-                    .library
-                    .remove_ownerless(far_future())
-                    .await
-                    .expect("a sweep");
+                let removed = self.opened.library.remove_ownerless(far_future()).await.expect("a sweep");
                 assert_eq!(removed, std::mem::take(&mut self.model.abandoned));
             }
             Step::Restart(small) => {
@@ -232,11 +212,7 @@ impl Pair<'_> {
         skip: u64,
         count: bool,
     ) {
-        let (top, skip, count) = (
-            top.map(|top| top.to_string()),
-            skip.to_string(),
-            count.to_string(),
-        );
+        let (top, skip, count) = (top.map(|top| top.to_string()), skip.to_string(), count.to_string());
         let mut options = vec![("$skip", skip.as_str()), ("$count", count.as_str())];
         options.extend(filter.as_deref().map(|filter| ("$filter", filter)));
         options.extend(order.as_deref().map(|order| ("$orderby", order)));
@@ -252,24 +228,12 @@ impl Pair<'_> {
 
     /// What costs little: after every step.
     async fn compare(&self) {
-        let blobs: Vec<_> = self
-            .home
-            .blobs
-            .list()
-            .try_collect()
-            .await
-            .expect("a list of blobs");
+        let blobs: Vec<_> = self.home.blobs.list().try_collect().await.expect("a list of blobs");
         assert_eq!(blobs.len() as u64, self.model.blobs(), "blobs in the store");
         let ownerless = self.opened.library.ownerless(far_future()).await.expect("a walk");
         assert_eq!(ownerless.len() as u64, self.model.abandoned, "ownerless blobs");
-        assert_eq!(
-            self.opened.library.usage().await.expect("an answer"),
-            self.model.usage()
-        );
-        assert_eq!(
-            self.opened.library.last_change().await.expect("an answer"),
-            self.model.change
-        );
+        assert_eq!(self.opened.library.usage().await.expect("an answer"), self.model.usage());
+        assert_eq!(self.opened.library.last_change().await.expect("an answer"), self.model.change);
     }
 
     /// Every row and every byte.

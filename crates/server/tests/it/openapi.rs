@@ -26,14 +26,8 @@ impl Operation {
     }
 
     async fn call(&self, client: &Client, tenant: &str) -> Answer {
-        let path = self
-            .path
-            .replace("{tenant}", tenant)
-            .replace("{fileName}", "a.ps1");
-        assert!(
-            !path.contains('{'),
-            "`{path}`: say here what stands for its parameters"
-        );
+        let path = self.path.replace("{tenant}", tenant).replace("{fileName}", "a.ps1");
+        assert!(!path.contains('{'), "`{path}`: say here what stands for its parameters");
         client.call(self.method.clone(), &path).await
     }
 }
@@ -49,24 +43,16 @@ fn operations() -> Vec<Operation> {
             };
             let permissions = operation.get("security").map(|security| {
                 let scopes = security[0]["oauth2"].as_array().expect("scopes").iter();
-                scopes
-                    .map(|scope| scope.as_str().expect("a scope").to_string())
-                    .collect()
+                scopes.map(|scope| scope.as_str().expect("a scope").to_string()).collect()
             });
-            operations.push(Operation {
-                method,
-                path: path.clone(),
-                permissions,
-            });
+            operations.push(Operation { method, path: path.clone(), permissions });
         }
     }
     operations
 }
 
 fn generated() -> String {
-    let document = jumpbag_server::http::openapi()
-        .to_pretty_json()
-        .expect("a document");
+    let document = jumpbag_server::http::openapi().to_pretty_json().expect("a document");
     format!("{document}\n")
 }
 
@@ -94,12 +80,7 @@ async fn the_document_that_is_checked_in_is_the_one_that_is_served() {
 async fn the_document_is_valid() {
     let document = repository().join("docs/openapi.json");
     let version = python("validate_openapi.py").arg(document).run().await.json();
-    assert!(
-        version
-            .as_str()
-            .is_some_and(|version| version.starts_with("3.1.")),
-        "{version}"
-    );
+    assert!(version.as_str().is_some_and(|version| version.starts_with("3.1.")), "{version}");
 }
 
 /// What anybody may call is said here once more: an operation that forgot its security does not pass for public.
@@ -146,11 +127,7 @@ async fn every_operation_is_there_and_protected_as_it_says() {
         let shown = operation.shown();
         let answer = operation.call(&bag.anonymous(), &tenant).await;
         let Some(permissions) = &operation.permissions else {
-            assert!(
-                ![401, 403, 404, 405, 429].contains(&answer.status),
-                "{shown}: {}",
-                answer.text()
-            );
+            assert!(![401, 403, 404, 405, 429].contains(&answer.status), "{shown}: {}", answer.text());
             assert!(answer.status < 500, "{shown}: {}", answer.text());
             continue;
         };
@@ -160,10 +137,7 @@ async fn every_operation_is_there_and_protected_as_it_says() {
         let answer = operation.call(&nonsense, &tenant).await;
         assert_refused(&shown, &answer, 401, "Unauthorized");
         let challenge = answer.header("www-authenticate").unwrap_or_default();
-        assert!(
-            challenge.starts_with("Bearer error=\"invalid_token\""),
-            "{shown}: {challenge}"
-        );
+        assert!(challenge.starts_with("Bearer error=\"invalid_token\""), "{shown}: {challenge}");
 
         let answer = operation.call(&strangers, &tenant).await;
         assert_refused(&shown, &answer, 403, "Forbidden");
@@ -178,19 +152,11 @@ async fn every_operation_is_there_and_protected_as_it_says() {
 
         // Each permission alone is enough, and its quota, of one call here, is all that stops the second one.
         for permission in permissions {
-            let registration = bag
-                .register(&format!("{shown} {permission}"), &[permission])
-                .await;
+            let registration = bag.register(&format!("{shown} {permission}"), &[permission]).await;
             let token = bag.request_token(&registration).await.expect_status(200).json();
-            let client = bag
-                .anonymous()
-                .with_token(token["access_token"].as_str().expect("a token"));
+            let client = bag.anonymous().with_token(token["access_token"].as_str().expect("a token"));
             let answer = operation.call(&client, &tenant).await;
-            assert!(
-                ![401, 403, 429].contains(&answer.status),
-                "{shown}: {}",
-                answer.text()
-            );
+            assert!(![401, 403, 429].contains(&answer.status), "{shown}: {}", answer.text());
             assert!(answer.status < 500, "{shown}: {}", answer.text());
             let answer = operation.call(&client, &tenant).await;
             assert_refused(&shown, &answer, 429, "TooManyRequests");
@@ -202,9 +168,5 @@ async fn every_operation_is_there_and_protected_as_it_says() {
 fn assert_refused(shown: &str, answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{shown}: {}", answer.text());
     assert_eq!(answer.error_code(), code, "{shown}");
-    assert_eq!(
-        answer.json()["error"]["target"].as_str(),
-        answer.header("request-id"),
-        "{shown}"
-    );
+    assert_eq!(answer.json()["error"]["target"].as_str(), answer.header("request-id"), "{shown}");
 }

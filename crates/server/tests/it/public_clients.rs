@@ -9,10 +9,7 @@ use crate::support::server::{Jumpbag, Registration};
 async fn azure_identity_gets_a_token_and_uses_the_library_over_tls() {
     let bag = Jumpbag::options().tls().start().await;
     let registration = bag.register("azure-identity", &["Library.Manage"]).await;
-    let answers = with_registration(python("azure_identity.py"), &bag, &registration)
-        .run()
-        .await
-        .json();
+    let answers = with_registration(python("azure_identity.py"), &bag, &registration).run().await.json();
     assert_toured(&answers, "from-azure-identity.ps1");
 }
 
@@ -21,13 +18,9 @@ async fn msal_gets_a_token_by_secret_and_uses_the_library_over_tls() {
     let bag = Jumpbag::options().tls().start().await;
     let registration = bag.register("msal", &["Library.Manage"]).await;
     for authority in ["authority", "oidc_authority"] {
-        let script = with_registration(python("msal_client.py"), &bag, &registration)
-            .arg(authority)
-            .arg("secret");
-        assert_toured(
-            &script.run().await.json(),
-            &format!("from-msal-{authority}-secret.ps1"),
-        );
+        let script =
+            with_registration(python("msal_client.py"), &bag, &registration).arg(authority).arg("secret");
+        assert_toured(&script.run().await.json(), &format!("from-msal-{authority}-secret.ps1"));
     }
 }
 
@@ -35,9 +28,7 @@ async fn msal_gets_a_token_by_secret_and_uses_the_library_over_tls() {
 async fn requests_uploads_in_the_ways_its_users_do() {
     let bag = Jumpbag::start().await;
     let token = bag.token(&["Library.Manage"]).await;
-    let script = python("requests_client.py")
-        .env("BASE_URL", bag.url())
-        .env("TOKEN", token);
+    let script = python("requests_client.py").env("BASE_URL", bag.url()).env("TOKEN", token);
     let answers = script.run().await.json();
     let entity = |way: &str| {
         assert_eq!(answers[way]["status"], 200, "{way}: {}", answers[way]);
@@ -54,22 +45,13 @@ async fn requests_uploads_in_the_ways_its_users_do() {
     assert_eq!(entity("empty_texts")["description"], Value::Null);
     assert_eq!(entity("empty_texts")["parametersDescription"], Value::Null);
     assert_eq!(entity("open_file")["fileName"], "from-disk.ps1");
-    assert_eq!(
-        answers["list"]["body"]["value"]
-            .as_array()
-            .expect("a collection")
-            .len(),
-        8
-    );
+    assert_eq!(answers["list"]["body"]["value"].as_array().expect("a collection").len(), 8);
 }
 
 #[tokio::test]
 async fn fetch_sees_the_refusal_of_an_upload_it_has_not_finished_sending() {
     let bag = Jumpbag::start().await;
-    let script = node_script("fetch_client.mjs")
-        .env("BASE_URL", bag.url())
-        .arg("20000000")
-        .arg("10");
+    let script = node_script("fetch_client.mjs").env("BASE_URL", bag.url()).arg("20000000").arg("10");
     let answers = script.run().await.json();
     let answers = answers.as_array().expect("one answer for each upload");
     assert_eq!(answers.len(), 10);
@@ -83,12 +65,8 @@ async fn fetch_sees_the_refusal_of_an_upload_it_has_not_finished_sending() {
 async fn the_documented_curl_example_works_but_for_host_and_token() {
     let bag = Jumpbag::start().await;
     let token = bag.token(&["Library.Manage"]).await;
-    let ran = shell("curl_example.sh")
-        .env("BASE_URL", bag.url())
-        .env("TOKEN", token)
-        .run()
-        .await
-        .expect_success();
+    let ran =
+        shell("curl_example.sh").env("BASE_URL", bag.url()).env("TOKEN", token).run().await.expect_success();
     let lines: Vec<&str> = ran.stdout.lines().filter(|line| !line.is_empty()).collect();
     let [uploaded, "200", listed, "200", "204"] = lines[..] else {
         panic!("unexpected answers:\n{}", ran.stdout)

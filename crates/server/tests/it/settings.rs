@@ -21,12 +21,8 @@ fn parsed(stdout: &str) -> BTreeMap<String, (String, String)> {
     stdout
         .lines()
         .map(|line| {
-            let (key, rest) = line
-                .split_once(" = ")
-                .unwrap_or_else(|| panic!("no setting: {line}"));
-            let (value, origin) = rest
-                .rsplit_once("  # ")
-                .unwrap_or_else(|| panic!("no origin: {line}"));
+            let (key, rest) = line.split_once(" = ").unwrap_or_else(|| panic!("no setting: {line}"));
+            let (value, origin) = rest.rsplit_once("  # ").unwrap_or_else(|| panic!("no origin: {line}"));
             (key.to_string(), (value.to_string(), origin.to_string()))
         })
         .collect()
@@ -38,10 +34,7 @@ async fn problems(options: &Options, arguments: &[&str]) -> Vec<String> {
     let arguments = [["config"].as_slice(), arguments].concat();
     let (status, _, stderr) = options.run(folder.path(), &arguments).await;
     assert!(!status.success(), "nothing is wrong with {arguments:?}");
-    stderr
-        .lines()
-        .map(|line| line.strip_prefix("jumpbag-server: ").unwrap_or(line).to_string())
-        .collect()
+    stderr.lines().map(|line| line.strip_prefix("jumpbag-server: ").unwrap_or(line).to_string()).collect()
 }
 
 fn file(folder: &Path, text: &str) -> String {
@@ -60,30 +53,15 @@ async fn flags_go_before_the_environment_and_that_before_the_file() {
         .set("library_calls_per_minute", 30)
         .set("rate_limits", false)
         .set("tenant_names", "[\"a.example\", \"b.example\"]");
-    let flags = [
-        "--config",
-        &file,
-        "--set",
-        "library_calls_per_minute=300",
-        "--set",
-        "log_level=debug",
-    ];
+    let flags = ["--config", &file, "--set", "library_calls_per_minute=300", "--set", "log_level=debug"];
     let shown = shown(&options, &flags).await;
     for (key, value, origin) in [
         ("max_file_bytes", "1", file.as_str()),
         ("strict_names", "true", &file),
         ("retention_days", "20", "environment JUMPBAG_RETENTION_DAYS"),
         ("rate_limits", "false", "environment JUMPBAG_RATE_LIMITS"),
-        (
-            "tenant_names",
-            "[\"a.example\", \"b.example\"]",
-            "environment JUMPBAG_TENANT_NAMES",
-        ),
-        (
-            "library_calls_per_minute",
-            "300",
-            "--set library_calls_per_minute",
-        ),
+        ("tenant_names", "[\"a.example\", \"b.example\"]", "environment JUMPBAG_TENANT_NAMES"),
+        ("library_calls_per_minute", "300", "--set library_calls_per_minute"),
         ("log_level", "\"debug\"", "--set log_level"),
         ("body_idle_seconds", "30", "default"),
     ] {
@@ -115,10 +93,7 @@ async fn the_environment_may_name_the_file_and_a_flag_another() {
     let other = folder.path().join("other.toml");
     std::fs::write(&other, "retention_days = 8\n").expect("write a settings file");
     let options = Options::default().set("config", &named);
-    assert_eq!(
-        shown(&options, &[]).await["retention_days"],
-        ("7".to_string(), named)
-    );
+    assert_eq!(shown(&options, &[]).await["retention_days"], ("7".to_string(), named));
     let other = other.display().to_string();
     let shown = shown(&options, &["--config", &other]).await;
     assert_eq!(shown["retention_days"], ("8".to_string(), other));
@@ -134,16 +109,8 @@ async fn every_problem_is_told_at_once() {
         .set("retention_days", -1)
         .set("trusted_proxies", "[\"proxy\"]")
         .set("public_url", "bag.example.org");
-    let flags = [
-        "--config",
-        &file,
-        "--set",
-        "nonsense=1",
-        "--set",
-        "small_file_bytes=1e9",
-        "--listen",
-        "everywhere",
-    ];
+    let flags =
+        ["--config", &file, "--set", "nonsense=1", "--set", "small_file_bytes=1e9", "--listen", "everywhere"];
     let found = problems(&options, &flags).await;
     for wanted in [
         format!("`max_bytes` ({file}): no such setting; did you mean `max_file_bytes`?"),
@@ -161,19 +128,12 @@ async fn every_problem_is_told_at_once() {
         assert!(found.contains(&wanted), "not told: {wanted}\n{}", found.join("\n"));
     }
     for key in ["`small_file_bytes` = ", "`issuers` = "] {
-        assert!(
-            found.iter().any(|line| line.starts_with(key)),
-            "{key}: {}",
-            found.join("\n")
-        );
+        assert!(found.iter().any(|line| line.starts_with(key)), "{key}: {}", found.join("\n"));
     }
     assert_eq!(found.len(), 11, "{}", found.join("\n"));
     // A server does not come up with any of them.
     let (status, stderr) = Jumpbag::options().set("retention_days", -1).fail_to_start().await;
-    assert!(
-        !status.success() && stderr.contains("`retention_days` = -1"),
-        "{stderr}"
-    );
+    assert!(!status.success() && stderr.contains("`retention_days` = -1"), "{stderr}");
 }
 
 #[tokio::test]
@@ -181,15 +141,9 @@ async fn files_that_are_no_settings() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let broken = file(folder.path(), "listen = \n");
     let found = problems(&Options::default(), &["--config", &broken]).await;
-    assert!(
-        found[0].starts_with(&format!("settings file `{broken}` is not TOML")),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with(&format!("settings file `{broken}` is not TOML")), "{found:?}");
     let found = problems(&Options::default(), &["--config", "/nowhere.toml"]).await;
-    assert!(
-        found[0].starts_with("cannot read settings file `/nowhere.toml`"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("cannot read settings file `/nowhere.toml`"), "{found:?}");
     let found = problems(&Options::default(), &["--set", "rate_limits"]).await;
     assert!(found[0].contains("expected KEY=VALUE"), "{found:?}");
 }
@@ -205,15 +159,9 @@ async fn secrets_are_starred() {
              \"open-token\", aws_region = \"eu\" }",
         );
     let shown = shown(&options, &[]).await;
-    assert_eq!(
-        shown["database_url"].0,
-        "\"postgres://user:***@db.example/bag?sslmode=require\""
-    );
+    assert_eq!(shown["database_url"].0, "\"postgres://user:***@db.example/bag?sslmode=require\"");
     let blobs = &shown["blob_options"].0;
-    assert!(
-        blobs.contains("aws_region = \"eu\"") && blobs.contains("***"),
-        "{blobs}"
-    );
+    assert!(blobs.contains("aws_region = \"eu\"") && blobs.contains("***"), "{blobs}");
     let everything = format!("{shown:?}");
     for secret in ["open-sesame", "open-secret", "open-token"] {
         assert!(!everything.contains(secret), "{everything}");
@@ -224,15 +172,10 @@ async fn secrets_are_starred() {
         "user:open-sesame@db.example/bag",
         "host=db.example password=open-sesame",
     ] {
-        let options = Options::default()
-            .set("database_url", url)
-            .set("max_file_bytes", 0);
+        let options = Options::default().set("database_url", url).set("max_file_bytes", 0);
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (_, stdout, stderr) = options.run(folder.path(), &["config"]).await;
-        assert!(
-            !stdout.contains("open-sesame") && !stderr.contains("open-sesame"),
-            "{stdout}\n{stderr}"
-        );
+        assert!(!stdout.contains("open-sesame") && !stderr.contains("open-sesame"), "{stdout}\n{stderr}");
     }
 }
 
@@ -247,31 +190,18 @@ async fn the_example_file_is_the_defaults() {
         .current_dir(folder.path())
         .output()
         .expect("run `config`");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let defaults = parsed(&String::from_utf8_lossy(&output.stdout));
-    assert_eq!(
-        defaults.keys().collect::<Vec<_>>(),
-        written.keys().collect::<Vec<_>>()
-    );
+    assert_eq!(defaults.keys().collect::<Vec<_>>(), written.keys().collect::<Vec<_>>());
     for (key, (value, origin)) in &defaults {
         assert_eq!(origin, "default", "{key}");
         let default: toml::Table = format!("value = {value}").parse().expect("TOML");
         assert_eq!(default["value"], written[key.as_str()], "{key}");
         // Each stands on a line of its own, under words that say what it is.
-        let at = text
-            .lines()
-            .position(|line| line.starts_with(&format!("{key} = ")))
-            .expect("a line");
+        let at = text.lines().position(|line| line.starts_with(&format!("{key} = "))).expect("a line");
         let above = text.lines().take(at).collect::<Vec<_>>();
-        let explained = above
-            .iter()
-            .rev()
-            .take_while(|line| !line.is_empty())
-            .any(|line| line.starts_with("# "));
+        let explained =
+            above.iter().rev().take_while(|line| !line.is_empty()).any(|line| line.starts_with("# "));
         assert!(explained, "{key} is not explained");
     }
 }
@@ -282,10 +212,7 @@ async fn plain_http_is_for_loopback_alone_unless_allowed() {
     for listen in ["0.0.0.0:8080", "192.0.2.1:80", "[::]:0"] {
         let found = problems(&none, &["--listen", listen]).await;
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(
-            found[0].contains("a loopback address while `tls` is \"off\""),
-            "{found:?}"
-        );
+        assert!(found[0].contains("a loopback address while `tls` is \"off\""), "{found:?}");
         assert!(found[0].contains("allow_plaintext"), "{found:?}");
         shown(&none, &["--listen", listen, "--tls", "self-signed"]).await;
         shown(&none, &["--listen", listen, "--set", "allow_plaintext=true"]).await;
@@ -308,17 +235,11 @@ async fn tls_needs_files_that_work_together() {
     let found = problems(&Options::default().set("tls", "files"), &[]).await;
     assert_eq!(found.len(), 2, "{found:?}");
     let (_, stderr) = files().fail_to_start().await;
-    assert!(
-        stderr.contains("cannot read certificates from") && stderr.contains("cert.pem"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("cannot read certificates from") && stderr.contains("cert.pem"), "{stderr}");
     make_certificate(&certificate, &key);
     std::fs::write(&key, "no key").expect("write a file");
     let (_, stderr) = files().fail_to_start().await;
-    assert!(
-        stderr.contains("cannot read a private key from") && stderr.contains("key.pem"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("cannot read a private key from") && stderr.contains("key.pem"), "{stderr}");
     make_certificate(&folder.path().join("other.pem"), &key);
     let (_, stderr) = files().fail_to_start().await;
     assert!(stderr.contains("do not work together"), "{stderr}");
@@ -350,8 +271,7 @@ async fn a_certificate_that_changes_is_used_for_new_connections() {
 
     // One that cannot be used changes nothing.
     std::fs::write(&certificate, "no certificate").expect("write a file");
-    bag.logged(&["ERROR", "the certificate in use stays", "cert.pem"])
-        .await;
+    bag.logged(&["ERROR", "the certificate in use stays", "cert.pem"]).await;
     trusting(&first).get("/api").await.expect_status(200);
 
     let second = make_certificate(&certificate, &key);
@@ -360,10 +280,7 @@ async fn a_certificate_that_changes_is_used_for_new_connections() {
     })
     .await
     .expect_status(200);
-    assert!(
-        trusting(&first).get("/api").attempt().await.is_err(),
-        "the old certificate is still used"
-    );
+    assert!(trusting(&first).get("/api").attempt().await.is_err(), "the old certificate is still used");
     // A connection that was open before goes on.
     early.get("/api").await.expect_status(200);
 }

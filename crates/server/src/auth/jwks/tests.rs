@@ -66,11 +66,7 @@ async fn an_outage_is_bridged_for_a_day() {
     let idp = Idp::start(vec![elliptic("a").1]).await;
     let source = source(&idp);
     assert_eq!(asks(&source, "a", 0).await, Some(true));
-    for broken in [
-        Answer::Down,
-        Answer::Text("<html>".to_owned()),
-        Answer::Text("{}".to_owned()),
-    ] {
+    for broken in [Answer::Down, Answer::Text("<html>".to_owned()), Answer::Text("{}".to_owned())] {
         idp.answer(broken);
         assert_eq!(asks(&source, "a", 3600).await, Some(true));
     }
@@ -195,11 +191,7 @@ async fn plain_http_needs_loopback_and_leave() {
         ("data:,x", false, false),
     ] {
         let url = Url::parse(url).unwrap();
-        assert_eq!(
-            (may_fetch(&url, true), may_fetch(&url, false)),
-            (with, without),
-            "{url}"
-        );
+        assert_eq!((may_fetch(&url, true), may_fetch(&url, false)), (with, without), "{url}");
     }
 }
 
@@ -245,10 +237,7 @@ fn only_public_keys_for_signatures_are_taken() {
         (false, with("kty", json!("XYZ"))),
         (false, with("x", json!("!"))),
         (false, json!({"kty": "oct", "k": "AAAA", "kid": "a"})),
-        (
-            false,
-            json!({"kty": "oct", "k": "AAAA", "kid": "a", "alg": "ES256"}),
-        ),
+        (false, json!({"kty": "oct", "k": "AAAA", "kid": "a", "alg": "ES256"})),
         (false, json!("a")),
     ] {
         assert_eq!(found(jwk.clone(), Some("a")), good, "{jwk}");

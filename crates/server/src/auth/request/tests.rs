@@ -42,18 +42,10 @@ fn json_is_read_however_it_is_labelled() {
                    "resource":"https://api.securitycenter.microsoft.com/","extra":{"a":[1]},"scope":null}"#;
     for label in [None, Some(FORM), Some("application/json")] {
         let read = TokenRequest::parse(Version::V1, label, None, body.as_bytes()).unwrap();
-        assert_eq!(
-            read.resource, "https://api.securitycenter.microsoft.com/",
-            "{label:?}"
-        );
+        assert_eq!(read.resource, "https://api.securitycenter.microsoft.com/", "{label:?}");
         assert_eq!(read.credential, secret("s"));
     }
-    for bad in [
-        r#"{"grant_type":["client_credentials"]}"#,
-        "{",
-        r#"{"grant_type":1}"#,
-        "{} {}",
-    ] {
+    for bad in [r#"{"grant_type":["client_credentials"]}"#, "{", r#"{"grant_type":1}"#, "{} {}"] {
         assert!(matches!(v2(bad), Err(TokenError::Malformed(_))), "{bad}");
     }
     let bare = TokenRequest::parse(Version::V1, Some("application/json"), None, b"[1]");
@@ -63,10 +55,7 @@ fn json_is_read_however_it_is_labelled() {
 #[test]
 fn what_is_missing_is_named() {
     for (gone, error) in [
-        (
-            "grant_type=client_credentials&",
-            TokenError::MissingParameter("grant_type"),
-        ),
+        ("grant_type=client_credentials&", TokenError::MissingParameter("grant_type")),
         ("client_id=app&", TokenError::MissingParameter("client_id")),
         ("client_secret=s%2B1&", TokenError::NoCredential),
     ] {
@@ -74,10 +63,7 @@ fn what_is_missing_is_named() {
     }
     let scopeless = GOOD.split("&scope").next().unwrap();
     assert_eq!(v2(scopeless), Err(TokenError::MissingParameter("scope")));
-    assert_eq!(
-        v2(&format!("{scopeless}&scope=")),
-        Err(TokenError::MissingParameter("scope"))
-    );
+    assert_eq!(v2(&format!("{scopeless}&scope=")), Err(TokenError::MissingParameter("scope")));
     let v1 = TokenRequest::parse(Version::V1, None, None, GOOD.as_bytes());
     assert_eq!(v1, Err(TokenError::MissingParameter("resource")));
     assert_eq!(v2(""), Err(TokenError::MissingParameter("grant_type")));
@@ -85,24 +71,12 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn other_grants_repeated_parameters_and_other_bytes_are_refused() {
-    for grant in [
-        "password",
-        "refresh_token",
-        "authorization_code",
-        "device_code",
-        "Client_Credentials",
-    ] {
+    for grant in ["password", "refresh_token", "authorization_code", "device_code", "Client_Credentials"] {
         let body = GOOD.replace("client_credentials", grant);
         assert_eq!(v2(&body), Err(TokenError::UnsupportedGrant(grant.to_owned())));
     }
-    assert!(matches!(
-        v2(&format!("{GOOD}&client_id=other")),
-        Err(TokenError::Malformed(_))
-    ));
-    assert!(matches!(
-        v2(&format!("{GOOD}&Client_ID=other")),
-        Err(TokenError::Malformed(_))
-    ));
+    assert!(matches!(v2(&format!("{GOOD}&client_id=other")), Err(TokenError::Malformed(_))));
+    assert!(matches!(v2(&format!("{GOOD}&Client_ID=other")), Err(TokenError::Malformed(_))));
     assert!(v2(&format!("{GOOD}&client_id=app&x=1&x=2")).is_ok());
     let bytes = TokenRequest::parse(Version::V2, None, None, b"grant_type=\xff");
     assert!(matches!(bytes, Err(TokenError::Malformed(_))));
@@ -113,33 +87,16 @@ fn a_v2_scope_names_one_resource() {
     for (scope, resource) in [
         ("https://a.example/.default", "https://a.example"),
         ("https://a.example//.default", "https://a.example/"),
-        (
-            "openid https://a.example/.default offline_access profile",
-            "https://a.example",
-        ),
-        (
-            "https://a.example/.default https://a.example/.default",
-            "https://a.example",
-        ),
-        (
-            "fc780465-2017-40d4-a0c5-307022471b92/.default",
-            "fc780465-2017-40d4-a0c5-307022471b92",
-        ),
+        ("openid https://a.example/.default offline_access profile", "https://a.example"),
+        ("https://a.example/.default https://a.example/.default", "https://a.example"),
+        ("fc780465-2017-40d4-a0c5-307022471b92/.default", "fc780465-2017-40d4-a0c5-307022471b92"),
     ] {
         assert_eq!(resource_of(scope), Ok(resource), "{scope}");
     }
-    for bad in [
-        "https://a.example",
-        "https://a.example/Library.Manage",
-        ".default",
-        "/.default",
-        "openid",
-        " ",
-    ] {
-        assert!(
-            matches!(resource_of(bad), Err(TokenError::ScopeNotDefault(_))),
-            "{bad}"
-        );
+    for bad in
+        ["https://a.example", "https://a.example/Library.Manage", ".default", "/.default", "openid", " "]
+    {
+        assert!(matches!(resource_of(bad), Err(TokenError::ScopeNotDefault(_))), "{bad}");
     }
     let two = "https://a.example/.default https://b.example/.default";
     assert_eq!(resource_of(two), Err(TokenError::SeveralResources));
@@ -153,10 +110,7 @@ fn http_basic_is_read_encoded_and_raw() {
         TokenRequest::parse(Version::V2, None, Some(&header), body.as_bytes())
     };
     let plain = with("app:jb_secret", body).unwrap();
-    assert_eq!(
-        (plain.client_id.as_str(), plain.credential),
-        ("app", secret("jb_secret"))
-    );
+    assert_eq!((plain.client_id.as_str(), plain.credential), ("app", secret("jb_secret")));
     let escaped = with("my%20app:a%2Bb:c", body).unwrap();
     assert_eq!(escaped.client_id, "my app");
     let both = Credential::Secret(vec![Hidden::new("a+b:c"), Hidden::new("a%2Bb:c")]);
@@ -177,19 +131,10 @@ fn http_basic_is_read_encoded_and_raw() {
 fn an_assertion_needs_its_type_and_stands_alone() {
     let body =
         "grant_type=client_credentials&client_id=app&client_assertion=a.b.c&scope=https://a.example/.default";
-    assert_eq!(
-        v2(body),
-        Err(TokenError::MissingParameter("client_assertion_type"))
-    );
+    assert_eq!(v2(body), Err(TokenError::MissingParameter("client_assertion_type")));
     let typed = format!("{body}&client_assertion_type={ASSERTION_TYPE}");
-    assert_eq!(
-        v2(&typed).unwrap().credential,
-        Credential::Assertion(Hidden::new("a.b.c"))
-    );
-    assert!(matches!(
-        v2(&format!("{typed}&client_secret=s")),
-        Err(TokenError::Malformed(_))
-    ));
+    assert_eq!(v2(&typed).unwrap().credential, Credential::Assertion(Hidden::new("a.b.c")));
+    assert!(matches!(v2(&format!("{typed}&client_secret=s")), Err(TokenError::Malformed(_))));
     let saml = typed.replace("jwt-bearer", "saml2-bearer");
     assert!(matches!(v2(&saml), Err(TokenError::Malformed(_))));
     let anonymous = typed.replace("client_id=app&", "");

@@ -48,12 +48,7 @@ impl Site {
         let issuers = vec![Issuer::new(issuer(&idp)).unwrap()];
         let own_audiences = vec!["https://bag.example:8443".to_owned()];
         let verifier = Verifier::new(tenant(), own_audiences, ring(std::slice::from_ref(&own)), issuers);
-        Site {
-            verifier,
-            own,
-            idp,
-            key,
-        }
+        Site { verifier, own, idp, key }
     }
 
     async fn says(&self, token: &str) -> Result<Arc<Caller>, AuthError> {
@@ -65,21 +60,11 @@ impl Site {
     }
 
     fn made(&self, claims: &Value) -> String {
-        token(
-            &self.header(),
-            &claims.to_string(),
-            &encoding(&self.own),
-            Algorithm::RS256,
-        )
+        token(&self.header(), &claims.to_string(), &encoding(&self.own), Algorithm::RS256)
     }
 
     fn elsewhere(&self, claims: &Value) -> String {
-        token(
-            r#"{"alg":"ES256","kid":"ext"}"#,
-            &claims.to_string(),
-            &self.key,
-            Algorithm::ES256,
-        )
+        token(r#"{"alg":"ES256","kid":"ext"}"#, &claims.to_string(), &self.key, Algorithm::ES256)
     }
 
     fn their_claims(&self) -> Value {
@@ -108,10 +93,7 @@ async fn a_token_made_here_names_its_app() {
     let site = Site::open().await;
     let caller = site.says(&site.made(&claims())).await.unwrap();
     assert_eq!(caller.limit_key(), format!("app {TENANT} app-1"));
-    assert_eq!(
-        (caller.display_name.as_str(), caller.tenant.as_deref()),
-        ("SOAR", Some(TENANT))
-    );
+    assert_eq!((caller.display_name.as_str(), caller.tenant.as_deref()), ("SOAR", Some(TENANT)));
     let header = format!("  bEARER   {} ", site.made(&claims()));
     assert!(site.verifier.verify(Some(&header), NOW).await.is_ok());
     for (name, value) in [
@@ -119,10 +101,7 @@ async fn a_token_made_here_names_its_app() {
         ("aud", json!("fc780465-2017-40d4-a0c5-307022471b92")),
         ("aud", json!(BASE)),
         ("aud", json!("https://bag.example:8443/")),
-        (
-            "aud",
-            json!(["x", "https://api-eu.securitycenter.microsoft.com/"]),
-        ),
+        ("aud", json!(["x", "https://api-eu.securitycenter.microsoft.com/"])),
         ("nbf", Value::Null),
         ("exp", json!(NOW.secs() - SKEW + 1)),
         ("nbf", json!(NOW.secs() + SKEW)),
@@ -144,19 +123,11 @@ async fn each_wrong_claim_of_a_token_made_here_is_found() {
         ("aud", json!("https://graph.microsoft.com"), AuthError::Audience),
         ("aud", json!([]), AuthError::Audience),
         ("aud", Value::Null, Flaw::Claims.into()),
-        (
-            "aud",
-            json!(["https://api.securitycenter.microsoft.com", 1]),
-            Flaw::Claims.into(),
-        ),
+        ("aud", json!(["https://api.securitycenter.microsoft.com", 1]), Flaw::Claims.into()),
         ("iss", Value::Null, AuthError::Issuer),
         ("iss", json!([format!("{BASE}/{TENANT}/")]), AuthError::Issuer),
         ("iss", json!("https://bag.example/common/v2.0"), AuthError::Issuer),
-        (
-            "iss",
-            json!(format!("https://evil.example/?/{TENANT}/")),
-            AuthError::Issuer,
-        ),
+        ("iss", json!(format!("https://evil.example/?/{TENANT}/")), AuthError::Issuer),
         ("tid", json!(uuid::Uuid::nil()), AuthError::Tenant),
         ("tid", Value::Null, AuthError::Tenant),
         ("roles", json!("Library.Manage"), Flaw::Claims.into()),
@@ -178,73 +149,34 @@ async fn forged_and_broken_tokens_are_refused() {
     let [header, body, signature] = good.split('.').collect::<Vec<_>>().try_into().unwrap();
     let b64 = |text: &str| URL_SAFE_NO_PAD.encode(text);
     let ring = ring(std::slice::from_ref(&site.own));
-    let public = serde_json::to_value(ring.jwks(NOW)).unwrap()["keys"][0]["n"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let public = serde_json::to_value(ring.jwks(NOW)).unwrap()["keys"][0]["n"].as_str().unwrap().to_owned();
     let named = |kid: &str| json!({"alg": "RS256", "kid": kid}).to_string();
     let hmac = |secret: &[u8]| {
         let header = json!({"alg": "HS256", "kid": kid}).to_string();
-        token(
-            &header,
-            &text,
-            &EncodingKey::from_secret(secret),
-            Algorithm::HS256,
-        )
+        token(&header, &text, &EncodingKey::from_secret(secret), Algorithm::HS256)
     };
     let mine = encoding(&site.own);
-    let flipped = signature.replacen(
-        &signature[10..11],
-        if &signature[10..11] == "A" { "B" } else { "A" },
-        1,
-    );
+    let flipped =
+        signature.replacen(&signature[10..11], if &signature[10..11] == "A" { "B" } else { "A" }, 1);
     for (what, token, error) in [
         (
             "alg none",
             format!("{}.{body}.", b64(&json!({"alg": "none", "kid": kid}).to_string())),
             Flaw::Algorithm.into(),
         ),
-        (
-            "alg nOnE",
-            format!("{}.{body}.{signature}", b64(r#"{"alg":"nOnE"}"#)),
-            Flaw::Algorithm.into(),
-        ),
-        (
-            "HMAC with the modulus as text",
-            hmac(public.as_bytes()),
-            Flaw::Algorithm.into(),
-        ),
-        (
-            "HMAC with the modulus",
-            hmac(&URL_SAFE_NO_PAD.decode(&public).unwrap()),
-            Flaw::Algorithm.into(),
-        ),
+        ("alg nOnE", format!("{}.{body}.{signature}", b64(r#"{"alg":"nOnE"}"#)), Flaw::Algorithm.into()),
+        ("HMAC with the modulus as text", hmac(public.as_bytes()), Flaw::Algorithm.into()),
+        ("HMAC with the modulus", hmac(&URL_SAFE_NO_PAD.decode(&public).unwrap()), Flaw::Algorithm.into()),
         ("unsigned", format!("{header}.{body}."), Flaw::Shape.into()),
-        (
-            "no signature part",
-            format!("{header}.{body}"),
-            Flaw::Shape.into(),
-        ),
-        (
-            "truncated",
-            good[..good.len() - 8].to_owned(),
-            AuthError::Signature,
-        ),
-        (
-            "one letter changed",
-            format!("{header}.{body}.{flipped}"),
-            AuthError::Signature,
-        ),
+        ("no signature part", format!("{header}.{body}"), Flaw::Shape.into()),
+        ("truncated", good[..good.len() - 8].to_owned(), AuthError::Signature),
+        ("one letter changed", format!("{header}.{body}.{flipped}"), AuthError::Signature),
         (
             "other claims",
             format!("{header}.{}.{signature}", b64(&text.replace("app-1", "app-2"))),
             AuthError::Signature,
         ),
-        (
-            "100 KB",
-            format!("{header}.{}.{signature}", "A".repeat(100_000)),
-            Flaw::TooLong.into(),
-        ),
+        ("100 KB", format!("{header}.{}.{signature}", "A".repeat(100_000)), Flaw::TooLong.into()),
         (
             "kid is a path",
             token(&named("../../etc/passwd"), &text, &mine, Algorithm::RS256),
@@ -272,12 +204,7 @@ async fn forged_and_broken_tokens_are_refused() {
         ),
         (
             "an RSA key under an elliptic name",
-            token(
-                &json!({"alg": "ES256", "kid": kid}).to_string(),
-                &text,
-                &mine,
-                Algorithm::RS256,
-            ),
+            token(&json!({"alg": "ES256", "kid": kid}).to_string(), &text, &mine, Algorithm::RS256),
             AuthError::Signature,
         ),
         (
@@ -306,30 +233,16 @@ async fn forged_and_broken_tokens_are_refused() {
 #[tokio::test]
 async fn the_challenge_names_an_error_only_where_a_token_was_sent() {
     let site = Site::open().await;
-    for none in [
-        None,
-        Some(""),
-        Some("Bearer"),
-        Some("Bearer  "),
-        Some("Basic YTpi"),
-        Some("token"),
-    ] {
+    for none in [None, Some(""), Some("Bearer"), Some("Bearer  "), Some("Basic YTpi"), Some("token")] {
         let error = site.verifier.verify(none, NOW).await.unwrap_err();
-        assert_eq!(
-            (error, error.challenge().as_str()),
-            (AuthError::Missing, "Bearer"),
-            "{none:?}"
-        );
+        assert_eq!((error, error.challenge().as_str()), (AuthError::Missing, "Bearer"), "{none:?}");
     }
     let error = site.says("x").await.unwrap_err();
     assert_eq!(
         error.challenge(),
         r#"Bearer error="invalid_token", error_description="the token is not a signed JWT""#
     );
-    assert_eq!(
-        error.message(),
-        "Unauthorized request - reason of failure: the token is not a signed JWT"
-    );
+    assert_eq!(error.message(), "Unauthorized request - reason of failure: the token is not a signed JWT");
 }
 
 #[test]
@@ -338,15 +251,9 @@ fn the_cache_is_bounded_and_keeps_what_is_used() {
         &serde_json::from_value(json!({"sub": "x"})).unwrap(),
         &Reading::plain("r", None),
     );
-    let lifetime = Lifetime {
-        not_before: None,
-        expires: 0,
-    };
-    let verdict = Verdict {
-        caller: Arc::new(caller.unwrap()),
-        lifetime,
-        source: Source::Own { generation: 0 },
-    };
+    let lifetime = Lifetime { not_before: None, expires: 0 };
+    let verdict =
+        Verdict { caller: Arc::new(caller.unwrap()), lifetime, source: Source::Own { generation: 0 } };
     let mut cache = Cache::default();
     let key = |n: usize| sha256(&n.to_le_bytes());
     for n in 0..5 * Cache::HALF {

@@ -53,12 +53,8 @@ fn without_boundary_lines(content: &[u8], bound: &str) -> Vec<u8> {
 fn form() -> impl Strategy<Value = (String, Vec<Got>)> {
     "[0-9A-Za-z'()+_,./:=?-]{1,20}".prop_flat_map(|bound| {
         let file_name = proptest::option::of(r#"[ -~üß日"\\;%]{0,12}"#);
-        let part =
-            ("[ -~ü]{0,8}", file_name, content(bound.clone())).prop_map(|(name, file_name, content)| Got {
-                name,
-                file_name,
-                content,
-            });
+        let part = ("[ -~ü]{0,8}", file_name, content(bound.clone()))
+            .prop_map(|(name, file_name, content)| Got { name, file_name, content });
         (Just(bound), vec(part, 0..5))
     })
 }

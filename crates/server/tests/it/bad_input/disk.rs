@@ -8,16 +8,9 @@ use super::{Ground, assert_refused, files_in};
 use crate::support::poll::eventually;
 use crate::support::server::Jumpbag;
 
-const FULL: (u16, &str, &str) = (
-    507,
-    "InsufficientStorage",
-    "the server has no space left to store this",
-);
-const FAILED: (u16, &str, &str) = (
-    500,
-    "InternalServerError",
-    "the server failed: its log tells why, under this error's target",
-);
+const FULL: (u16, &str, &str) = (507, "InsufficientStorage", "the server has no space left to store this");
+const FAILED: (u16, &str, &str) =
+    (500, "InternalServerError", "the server failed: its log tells why, under this error's target");
 
 /// A small file system of its own, unmounted when dropped.
 struct SmallDisk(PathBuf);
@@ -25,17 +18,7 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(folder: &Path, kib: u32) -> SmallDisk {
         std::fs::create_dir_all(folder).expect("a folder to mount on");
-        run(
-            "mount",
-            &[
-                "-t",
-                "tmpfs",
-                "-o",
-                &format!("size={kib}k,mode=0700"),
-                "jumpbag-test",
-            ],
-            folder,
-        );
+        run("mount", &["-t", "tmpfs", "-o", &format!("size={kib}k,mode=0700"), "jumpbag-test"], folder);
         SmallDisk(folder.to_path_buf())
     }
 
@@ -84,16 +67,9 @@ async fn a_full_disk_for_blobs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let disk = SmallDisk::mount(&data.join("blobs"), 2048);
-    let bag = Jumpbag::options()
-        .data_dir(&data)
-        .set("rate_limits", false)
-        .start()
-        .await;
+    let bag = Jumpbag::options().data_dir(&data).set("rate_limits", false).start().await;
     let client = bag.client().await;
-    client
-        .upload("kept.bin", vec![b'k'; 300_000])
-        .await
-        .expect_status(200);
+    client.upload("kept.bin", vec![b'k'; 300_000]).await.expect_status(200);
     let before = bag.list().await.text();
     let blobs = files_in(&data.join("blobs"));
 
@@ -111,17 +87,11 @@ async fn a_full_disk_for_blobs() {
     client.get("/api/libraryfiles/kept.bin").await.expect_status(200);
     // The database has room of its own.
     client.upload("small.ps1", "small").await.expect_status(200);
-    client
-        .delete("/api/libraryfiles/small.ps1")
-        .await
-        .expect_status(204);
+    client.delete("/api/libraryfiles/small.ps1").await.expect_status(204);
 
     disk.make_room();
     assert_eq!(files_in(&data.join("blobs")), blobs);
-    client
-        .upload("large.bin", vec![b'l'; 1_000_000])
-        .await
-        .expect_status(200);
+    client.upload("large.bin", vec![b'l'; 1_000_000]).await.expect_status(200);
     let (status, report, _) = bag.command(&["check"]).await;
     assert!(status.success(), "{report}");
 }
@@ -131,11 +101,7 @@ async fn a_full_disk_for_the_database() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let disk = SmallDisk::mount(&data, 8192);
-    let bag = Jumpbag::options()
-        .data_dir(&data)
-        .set("rate_limits", false)
-        .start()
-        .await;
+    let bag = Jumpbag::options().data_dir(&data).set("rate_limits", false).start().await;
     let client = bag.client().await;
     client.upload("kept.ps1", "kept").await.expect_status(200);
     disk.fill();
@@ -162,10 +128,7 @@ async fn a_full_disk_for_the_database() {
     assert_eq!(bag.ops("/healthz").await.status, 200);
 
     disk.make_room();
-    client
-        .upload("small-new.ps1", vec![b'n'; 60_000])
-        .await
-        .expect_status(200);
+    client.upload("small-new.ps1", vec![b'n'; 60_000]).await.expect_status(200);
     stored.push("small-new.ps1".into());
     assert_eq!(bag.names().await, stored);
     bag.restart().await;
@@ -178,9 +141,7 @@ async fn a_full_disk_for_the_database() {
 async fn a_database_that_another_process_holds() {
     let ground = Ground::start().await;
     let holder = rusqlite::Connection::open(ground.bag.data_dir().join("catalog.db")).expect("the database");
-    holder
-        .execute_batch("begin exclusive")
-        .expect("nobody writes now");
+    holder.execute_batch("begin exclusive").expect("nobody writes now");
     let (uploaded, deleted) = tokio::join!(
         ground.client.upload("new.ps1", vec![b'n'; super::STAGED]),
         ground.client.delete("/api/libraryfiles/kept.ps1"),
@@ -194,16 +155,8 @@ async fn a_database_that_another_process_holds() {
     // Reads go on.
     ground.unchanged("held").await;
     holder.execute_batch("rollback").expect("let go");
-    ground
-        .client
-        .upload("new.ps1", vec![b'n'; super::STAGED])
-        .await
-        .expect_status(200);
-    ground
-        .client
-        .delete("/api/libraryfiles/kept.ps1")
-        .await
-        .expect_status(204);
+    ground.client.upload("new.ps1", vec![b'n'; super::STAGED]).await.expect_status(200);
+    ground.client.delete("/api/libraryfiles/kept.ps1").await.expect_status(204);
 }
 
 #[tokio::test]
@@ -211,27 +164,19 @@ async fn a_blob_folder_that_is_read_only() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
     let disk = SmallDisk::mount(&data.join("blobs"), 4096);
-    let bag = Jumpbag::options()
-        .data_dir(&data)
-        .set("rate_limits", false)
-        .start()
-        .await;
+    let bag = Jumpbag::options().data_dir(&data).set("rate_limits", false).start().await;
     let client = bag.client().await;
     disk.remount("ro");
     for size in [100_000, 1_000_000] {
         let refused = client.upload("large.bin", vec![b'l'; size]).await;
         assert_refused("read-only", &refused, FAILED.0, FAILED.1, FAILED.2);
         let target = refused.header("request-id").expect("a request id").to_string();
-        bag.logged(&["ERROR", &target, &data.join("blobs").display().to_string()])
-            .await;
+        bag.logged(&["ERROR", &target, &data.join("blobs").display().to_string()]).await;
     }
     assert!(bag.names().await.is_empty());
     assert_eq!(bag.ops("/readyz").await.status, 503);
     disk.remount("rw");
-    client
-        .upload("large.bin", vec![b'l'; 1_000_000])
-        .await
-        .expect_status(200);
+    client.upload("large.bin", vec![b'l'; 1_000_000]).await.expect_status(200);
     assert_eq!(bag.ops("/readyz").await.status, 200);
 }
 
@@ -245,24 +190,13 @@ async fn a_blob_folder_that_is_gone_or_a_file() {
         let refused = ground.client.upload("new.ps1", vec![b'n'; size]).await;
         assert_refused("a file", &refused, FAILED.0, FAILED.1, FAILED.2);
         let target = refused.header("request-id").expect("a request id").to_string();
-        ground
-            .bag
-            .logged(&["ERROR", &target, &folder.display().to_string()])
-            .await;
+        ground.bag.logged(&["ERROR", &target, &folder.display().to_string()]).await;
     }
-    ground
-        .client
-        .get("/api/libraryfiles/kept.ps1")
-        .await
-        .expect_status(200);
+    ground.client.get("/api/libraryfiles/kept.ps1").await.expect_status(200);
     std::fs::remove_file(&folder).expect("take the file away");
     std::fs::rename(&away, &folder).expect("put the folder back");
     ground.unchanged("the folder is back").await;
-    ground
-        .client
-        .upload("new.ps1", vec![b'n'; super::STAGED])
-        .await
-        .expect_status(200);
+    ground.client.upload("new.ps1", vec![b'n'; super::STAGED]).await.expect_status(200);
 }
 
 #[tokio::test]
@@ -289,24 +223,15 @@ async fn a_blob_that_is_altered_or_missing_is_named_by_check() {
         }
         let (status, report, _) = ground.bag.command(&["check"]).await;
         assert!(!status.success(), "{case}: {report}");
-        assert!(
-            report.contains(&blob) && report.contains(&digest),
-            "{case}: {report}"
-        );
+        assert!(report.contains(&blob) && report.contains(&digest), "{case}: {report}");
         assert!(report.contains("1 problems"), "{case}: {report}");
         // A copy of it would be no backup.
         let target = ground.bag.data_dir().with_extension(format!("backup-{case}"));
-        let (status, _, stderr) = ground
-            .bag
-            .command(&["backup", &target.display().to_string()])
-            .await;
+        let (status, _, stderr) = ground.bag.command(&["backup", &target.display().to_string()]).await;
         assert!(!status.success() && stderr.contains(&blob), "{case}: {stderr}");
     }
     std::fs::write(&path, &good).expect("bring the blob back");
     let (status, report, _) = ground.bag.command(&["check"]).await;
     assert!(status.success(), "{report}");
-    eventually("ready", async || {
-        (ground.bag.ops("/readyz").await.status == 200).then_some(())
-    })
-    .await;
+    eventually("ready", async || (ground.bag.ops("/readyz").await.status == 200).then_some(())).await;
 }

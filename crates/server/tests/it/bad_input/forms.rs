@@ -20,12 +20,7 @@ fn case(
     body: Vec<u8>,
     message: &'static str,
 ) -> Case {
-    Case {
-        name,
-        content_type,
-        body,
-        message,
-    }
+    Case { name, content_type, body, message }
 }
 
 async fn refuse_all(cases: Vec<Case>) {
@@ -33,9 +28,7 @@ async fn refuse_all(cases: Vec<Case>) {
     for case in cases {
         let answer = ground.post(case.content_type, case.body).await;
         let message = format!("{INCORRECT}{}", case.message);
-        ground
-            .refuses(case.name, answer, 400, "InvalidRequestBody", &message)
-            .await;
+        ground.refuses(case.name, answer, 400, "InvalidRequestBody", &message).await;
     }
 }
 
@@ -150,11 +143,7 @@ async fn bodies_that_break_off() {
 
 #[tokio::test]
 async fn forms_with_the_wrong_parts() {
-    let nameless = |head: &str| {
-        Form::new()
-            .part(format!("Content-Disposition: {head}"), "x")
-            .end()
-    };
+    let nameless = |head: &str| Form::new().part(format!("Content-Disposition: {head}"), "x").end();
     refuse_all(vec![
         case(
             "no file",
@@ -220,17 +209,9 @@ async fn forms_that_are_too_much() {
         "Content-Disposition: form-data; name=\"file\"; filename=\"new.ps1\"\r\nX-Large: {}",
         "x".repeat(64 * 1024)
     );
-    let name = format!(
-        "Content-Disposition: form-data; name=file; filename=\"{}\"",
-        "n".repeat(2000)
-    );
+    let name = format!("Content-Disposition: form-data; name=file; filename=\"{}\"", "n".repeat(2000));
     refuse_all(vec![
-        case(
-            "10,000 tiny parts",
-            FORM,
-            many.end(),
-            "the body has more than 1000 parts",
-        ),
+        case("10,000 tiny parts", FORM, many.end(), "the body has more than 1000 parts"),
         case(
             "a description of 1 MB",
             FORM,
@@ -240,10 +221,7 @@ async fn forms_that_are_too_much() {
         case(
             "a description of parameters of 1 MB",
             FORM,
-            Form::new()
-                .field("ParametersDescription", "d".repeat(1_000_000))
-                .file("new.ps1", "x")
-                .end(),
+            Form::new().field("ParametersDescription", "d".repeat(1_000_000)).file("new.ps1", "x").end(),
             "part 1 (`ParametersDescription`): the field has more than 32768 bytes",
         ),
         case(
@@ -266,12 +244,7 @@ async fn forms_that_are_too_much() {
 async fn text_that_is_none() {
     let not_utf8 = |name: &str| large_form().field(name, b"ab\xffc").end();
     let head = |bytes: &[u8]| {
-        Form::new()
-            .part(
-                [b"Content-Disposition: form-data; ".as_slice(), bytes].concat(),
-                "x",
-            )
-            .end()
+        Form::new().part([b"Content-Disposition: form-data; ".as_slice(), bytes].concat(), "x").end()
     };
     refuse_all(vec![
         case(
@@ -350,28 +323,13 @@ async fn values_that_cannot_be() {
             large_form().field("OverrideIfExists", "1"),
             "Invalid input OverrideIfExists: `1` is not true or false",
         ),
-        (
-            Form::new().file("new.ps1", ""),
-            "the file is empty: a library file has at least one byte",
-        ),
+        (Form::new().file("new.ps1", ""), "the file is empty: a library file has at least one byte"),
         (Form::new().file("KEPT.ps1", vec![b'n'; STAGED]), twice),
-        (
-            Form::new()
-                .file("KEPT.ps1", vec![b'n'; STAGED])
-                .field("OverrideIfExists", "false"),
-            twice,
-        ),
-        (
-            Form::new()
-                .file("KEPT.ps1", "small")
-                .field("OverrideIfExists", ""),
-            twice,
-        ),
+        (Form::new().file("KEPT.ps1", vec![b'n'; STAGED]).field("OverrideIfExists", "false"), twice),
+        (Form::new().file("KEPT.ps1", "small").field("OverrideIfExists", ""), twice),
     ];
     for (form, message) in cases {
         let answer = ground.post(FORM, form.end()).await;
-        ground
-            .refuses(message, answer, 400, "InvalidInput", message)
-            .await;
+        ground.refuses(message, answer, 400, "InvalidInput", message).await;
     }
 }

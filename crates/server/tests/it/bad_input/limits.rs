@@ -12,34 +12,20 @@ async fn one_byte_over_the_limit() {
     let message = format!("Request body is incorrect: the file is larger than the limit of {LIMIT} bytes");
     let over = Form::new().file("new.ps1", vec![b'n'; LIMIT + 1]).end();
     for (case, answer) in [
-        (
-            "with a length",
-            ground.post(Some(Form::CONTENT_TYPE), over.clone()).await,
-        ),
+        ("with a length", ground.post(Some(Form::CONTENT_TYPE), over.clone()).await),
         ("chunked", post_chunked(&ground.client, over).await),
     ] {
-        ground
-            .refuses(case, answer, 400, "InvalidRequestBody", &message)
-            .await;
+        ground.refuses(case, answer, 400, "InvalidRequestBody", &message).await;
     }
     // Exactly the limit is allowed, either way.
     let at = |name| Form::new().file(name, vec![b'n'; LIMIT]).end();
-    let one = ground
-        .post(Some(Form::CONTENT_TYPE), at("at-the-limit.bin"))
-        .await
-        .expect_status(200);
+    let one = ground.post(Some(Form::CONTENT_TYPE), at("at-the-limit.bin")).await.expect_status(200);
     assert_eq!(one.json()["size"], LIMIT);
-    post_chunked(&ground.client, at("at-the-limit-too.bin"))
-        .await
-        .expect_status(200);
+    post_chunked(&ground.client, at("at-the-limit-too.bin")).await.expect_status(200);
     // The limit is the file's: fields beside it do not count.
-    let beside = Form::new()
-        .field("Description", "d".repeat(30_000))
-        .file("beside.bin", vec![b'n'; LIMIT])
-        .end();
-    post(&ground.client, Some(Form::CONTENT_TYPE), beside)
-        .await
-        .expect_status(200);
+    let beside =
+        Form::new().field("Description", "d".repeat(30_000)).file("beside.bin", vec![b'n'; LIMIT]).end();
+    post(&ground.client, Some(Form::CONTENT_TYPE), beside).await.expect_status(200);
 }
 
 /// Without a length: in pieces of 64 KB.

@@ -67,12 +67,7 @@ fn forbidden() -> Vec<(String, String)> {
     ];
     let devices = devices.map(|(name, shown)| (name.to_string(), device(shown)));
     let long = [("n".repeat(256), too_long(256)), ("é".repeat(128), too_long(256))];
-    fixed
-        .into_iter()
-        .chain(controls)
-        .chain(devices)
-        .chain(long)
-        .collect()
+    fixed.into_iter().chain(controls).chain(devices).chain(long).collect()
 }
 
 #[tokio::test]
@@ -80,25 +75,14 @@ async fn each_forbidden_name_is_told_its_rule() {
     let ground = Ground::start().await;
     for (name, message) in forbidden() {
         // The name is refused before the content is looked at, and after fields that are fine.
-        let form = Form::new()
-            .field("Description", "d")
-            .file(name.replace('"', "%22"), vec![b'n'; STAGED]);
+        let form = Form::new().field("Description", "d").file(name.replace('"', "%22"), vec![b'n'; STAGED]);
         let answer = ground.post(Some(Form::CONTENT_TYPE), form.end()).await;
-        ground
-            .refuses(&format!("{name:?}"), answer, 400, "InvalidInput", &message)
-            .await;
+        ground.refuses(&format!("{name:?}"), answer, 400, "InvalidInput", &message).await;
     }
     // As long as may be, and beyond what only the strict rule refuses.
-    for name in [
-        "n".repeat(255),
-        "a b (1) & €, 'x'.ps1".into(),
-        "%20%41.ps1".into(),
-    ] {
+    for name in ["n".repeat(255), "a b (1) & €, 'x'.ps1".into(), "%20%41.ps1".into()] {
         let form = Form::new().file(&name, "fine").end();
-        let answer = ground
-            .post(Some(Form::CONTENT_TYPE), form)
-            .await
-            .expect_status(200);
+        let answer = ground.post(Some(Form::CONTENT_TYPE), form).await.expect_status(200);
         assert_eq!(answer.json()["fileName"], name);
     }
 }
@@ -116,10 +100,7 @@ async fn wrapped_names_are_judged_by_what_they_mean() {
         ("filename=\"C:\\\\x\\\\a.ps1\"", BACKSLASH),
     ];
     for (head, message) in heads {
-        let form = Form::new().part(
-            format!("Content-Disposition: form-data; name=\"file\"; {head}"),
-            "x",
-        );
+        let form = Form::new().part(format!("Content-Disposition: form-data; name=\"file\"; {head}"), "x");
         let answer = ground.post(Some(Form::CONTENT_TYPE), form.end()).await;
         ground.refuses(head, answer, 400, "InvalidInput", message).await;
     }
@@ -128,13 +109,9 @@ async fn wrapped_names_are_judged_by_what_they_mean() {
 #[tokio::test]
 async fn strict_names_are_what_the_originals_portal_takes() {
     let ground = Ground::with(Jumpbag::options().set("strict_names", true)).await;
-    for (name, found) in [
-        ("a b.ps1", " "),
-        ("ü.ps1", "ü"),
-        ("a+b.ps1", "+"),
-        ("a%20b.ps1", "%"),
-        ("a(1).ps1", "("),
-    ] {
+    for (name, found) in
+        [("a b.ps1", " "), ("ü.ps1", "ü"), ("a+b.ps1", "+"), ("a%20b.ps1", "%"), ("a(1).ps1", "(")]
+    {
         let message = format!(
             "the file name holds `{found}`; only letters A to Z, digits, `-`, `_` and `.` are allowed here"
         );
@@ -142,11 +119,7 @@ async fn strict_names_are_what_the_originals_portal_takes() {
         let answer = ground.post(Some(Form::CONTENT_TYPE), form).await;
         ground.refuses(name, answer, 400, "InvalidInput", &message).await;
     }
-    ground
-        .bag
-        .upload("Get-It_2.0.ps1", "fine")
-        .await
-        .expect_status(200);
+    ground.bag.upload("Get-It_2.0.ps1", "fine").await.expect_status(200);
 }
 
 /// Names in a path are decoded once, and one that cannot be a file's is no file's.
@@ -165,22 +138,15 @@ async fn paths_that_name_nothing() {
             ("kept.ps1%20", "kept.ps1 "),
             ("%27%20or%201=1--", "' or 1=1--"),
         ] {
-            let (path, message) = (
-                format!("/api/libraryfiles/{path}"),
-                format!("Library file {name} was not found"),
-            );
+            let (path, message) =
+                (format!("/api/libraryfiles/{path}"), format!("Library file {name} was not found"));
             for answer in [ground.client.delete(&path).await, ground.client.get(&path).await] {
-                ground
-                    .refuses(&path, answer, 404, "ResourceNotFound", &message)
-                    .await;
+                ground.refuses(&path, answer, 404, "ResourceNotFound", &message).await;
             }
         }
         let long = "n".repeat(10_000);
         let answer = ground.client.delete(&format!("/api/libraryfiles/{long}")).await;
-        assert_eq!(
-            (answer.status, answer.error_code().as_str()),
-            (404, "ResourceNotFound")
-        );
+        assert_eq!((answer.status, answer.error_code().as_str()), (404, "ResourceNotFound"));
         for path in ["/api/libraryfiles/%FF", "/api/libraryfiles/kept%C3.ps1"] {
             let answer = ground.client.delete(path).await;
             let message = "the file name in the path is not UTF-8 when decoded";
@@ -190,11 +156,7 @@ async fn paths_that_name_nothing() {
         assert_eq!((answer.status, answer.error_code().as_str()), (404, "NotFound"));
         ground.unchanged("paths").await;
         // Decoded once, it is this file.
-        ground
-            .client
-            .delete("/api/libraryfiles/%4BEPT%2Eps1")
-            .await
-            .expect_status(204);
+        ground.client.delete("/api/libraryfiles/%4BEPT%2Eps1").await.expect_status(204);
         assert!(ground.bag.names().await.is_empty());
     }
 }

@@ -21,37 +21,19 @@ async fn options_that_mean_nothing() {
             "unknown query option `$expand`; supported are `$filter`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, \
              `$skiptoken` and `$format`",
         ),
-        (
-            "$top=-1",
-            "`$top` must be a whole number from 0 to 10000, not `-1`",
-        ),
-        (
-            "$top=10001",
-            "`$top` must be a whole number from 0 to 10000, not `10001`",
-        ),
-        (
-            "$top=1.5",
-            "`$top` must be a whole number from 0 to 10000, not `1.5`",
-        ),
+        ("$top=-1", "`$top` must be a whole number from 0 to 10000, not `-1`"),
+        ("$top=10001", "`$top` must be a whole number from 0 to 10000, not `10001`"),
+        ("$top=1.5", "`$top` must be a whole number from 0 to 10000, not `1.5`"),
         ("$top=", "`$top` must be a whole number from 0 to 10000, not ``"),
-        (
-            "$skip=-1",
-            "`$skip` must be a whole number from 0 to 9223372036854775807, not `-1`",
-        ),
+        ("$skip=-1", "`$skip` must be a whole number from 0 to 9223372036854775807, not `-1`"),
         (
             "$skip=9223372036854775808",
             "`$skip` must be a whole number from 0 to 9223372036854775807, not `9223372036854775808`",
         ),
         ("$count=yes", "`$count` must be `true` or `false`, not `yes`"),
         ("$top=1&$TOP=2", "`$top` is given twice; give it once"),
-        (
-            "$format=xml",
-            "`$format` must be `json` or `application/json`, not `xml`",
-        ),
-        (
-            "$filter=",
-            "`$filter` is empty; write a condition or leave the option out",
-        ),
+        ("$format=xml", "`$format` must be `json` or `application/json`, not `xml`"),
+        ("$filter=", "`$filter` is empty; write a condition or leave the option out"),
         ("$filter=nope eq 1", &unknown),
         ("$orderby=nope", &unordered),
         ("$select=fileName,nope", &unselected),
@@ -68,14 +50,8 @@ async fn options_that_mean_nothing() {
             "`$filter`, position 13: the text that begins here has no end; close it with `'` (inside text, write `'` \
              as `''` and `&` as `%26`)",
         ),
-        (
-            "$filter=fileName eq '%00'",
-            "`$filter`, position 14: U+0000 is not allowed; leave it out",
-        ),
-        (
-            "$filter=fileName eq '%FF'",
-            "`$filter` is not UTF-8 once its percent-encoding is undone",
-        ),
+        ("$filter=fileName eq '%00'", "`$filter`, position 14: U+0000 is not allowed; leave it out"),
+        ("$filter=fileName eq '%FF'", "`$filter` is not UTF-8 once its percent-encoding is undone"),
         (
             "$skiptoken=made-up",
             "`$skiptoken` is not one that this server made: follow `@odata.nextLink` as it is",
@@ -112,19 +88,12 @@ async fn filters_that_are_too_much() {
     )
     .await;
     let long = format!("$filter=fileName eq '{}'", "x".repeat(8 * 1024));
-    refuses_query(
-        &ground,
-        &long,
-        "`$filter` has 8206 bytes; at most 8192 are allowed",
-    )
-    .await;
+    refuses_query(&ground, &long, "`$filter` has 8206 bytes; at most 8192 are allowed").await;
     let huge = format!("$filter=fileName eq '{}'", "x".repeat(20_000));
     let answer = ground.client.get(&format!("/api/libraryfiles?{huge}")).await;
     assert_eq!((answer.status, answer.error_code().as_str()), (400, "ODataError"));
     assert!(
-        answer
-            .error_message()
-            .ends_with("bytes; at most 16384 are allowed"),
+        answer.error_message().ends_with("bytes; at most 16384 are allowed"),
         "{}",
         answer.error_message()
     );
@@ -156,9 +125,7 @@ async fn a_header_of_64_kb() {
 async fn a_request_without_an_end_of_its_headers() {
     let ground = Ground::start().await;
     let mut raw = Raw::connect(&ground.bag.url()).await;
-    raw.send("GET /api/libraryfiles HTTP/1.1\r\n")
-        .await
-        .expect("an open connection");
+    raw.send("GET /api/libraryfiles HTTP/1.1\r\n").await.expect("an open connection");
     // The server may hang up while this is still being sent.
     let line = format!("x-more: {}\r\n", "x".repeat(8000));
     for _ in 0..100 {

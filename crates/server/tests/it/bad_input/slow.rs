@@ -24,9 +24,7 @@ async fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
     let body = large_form().cut(0);
     for override_first in [false, true] {
         let mut raw = Raw::connect(&ground.bag.url()).await;
-        raw.send(head(&ground, 10 * body.len()).await)
-            .await
-            .expect("an open connection");
+        raw.send(head(&ground, 10 * body.len()).await).await.expect("an open connection");
         if override_first {
             let field = Form::new().field("OverrideIfExists", "true").cut(0);
             raw.send(field).await.expect("an open connection");
@@ -39,9 +37,7 @@ async fn a_client_that_goes_away_in_the_middle_leaves_nothing() {
     // Gone with the last byte on its way: it may count or not, and nothing is left beside it.
     let body = large_form().end();
     let mut raw = Raw::connect(&ground.bag.url()).await;
-    raw.send(head(&ground, body.len() + 1).await)
-        .await
-        .expect("an open connection");
+    raw.send(head(&ground, body.len() + 1).await).await.expect("an open connection");
     raw.send(&body).await.expect("an open connection");
     raw.finish_sending().await;
     drop(raw);
@@ -53,19 +49,14 @@ async fn a_body_that_stalls_is_given_up() {
     let ground = Ground::with(Jumpbag::options().set("body_idle_seconds", 1)).await;
     let body = large_form().cut(0);
     let mut raw = Raw::connect(&ground.bag.url()).await;
-    raw.send(head(&ground, 10 * body.len()).await)
-        .await
-        .expect("an open connection");
+    raw.send(head(&ground, 10 * body.len()).await).await.expect("an open connection");
     raw.send(&body).await.expect("an open connection");
     ground.something_staged().await;
     let response = raw.response(SOON).await.expect("an answer");
     assert_eq!(response.status, 408);
     let error = &response.json()["error"];
     assert_eq!(error["code"], "BadRequest");
-    assert_eq!(
-        error["message"],
-        "request body was not sent in time: no byte came for 1 seconds"
-    );
+    assert_eq!(error["message"], "request body was not sent in time: no byte came for 1 seconds");
     assert_eq!(error["target"].as_str(), response.header("request-id"));
     assert_eq!(raw.end(SOON).await, Ended::Closed);
     ground.unchanged("stalled").await;
@@ -75,9 +66,7 @@ async fn a_body_that_stalls_is_given_up() {
 async fn a_body_that_never_begins_is_given_up() {
     let ground = Ground::with(Jumpbag::options().set("body_idle_seconds", 1)).await;
     let mut raw = Raw::connect(&ground.bag.url()).await;
-    raw.send(head(&ground, 1000).await)
-        .await
-        .expect("an open connection");
+    raw.send(head(&ground, 1000).await).await.expect("an open connection");
     let response = raw.response(SOON).await.expect("an answer");
     assert_eq!(response.status, 408);
     assert_eq!(raw.end(SOON).await, Ended::Closed);
@@ -90,9 +79,7 @@ async fn an_upload_that_takes_too_long_is_given_up() {
     let ground = Ground::with(Jumpbag::options().set("upload_seconds", 1)).await;
     let mut raw = Raw::connect(&ground.bag.url()).await;
     let body = large_form().cut(0);
-    raw.send(head(&ground, 10 * body.len()).await)
-        .await
-        .expect("an open connection");
+    raw.send(head(&ground, 10 * body.len()).await).await.expect("an open connection");
     raw.send(&body).await.expect("an open connection");
     ground.something_staged().await;
     let response = raw.response(SOON).await.expect("an answer");
@@ -125,9 +112,5 @@ async fn headers_that_stall_end_the_connection_and_hold_up_nobody() {
             "{end:?}"
         );
     }
-    assert!(
-        started.elapsed() < Duration::from_secs(40),
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
 }

@@ -25,9 +25,7 @@ fn folder_says_why_it_cannot_be_used() {
     let own = tempfile::tempdir().expect("a temporary folder");
     let file = own.path().join("file");
     std::fs::write(&file, "").expect("write");
-    let error = BlobStore::folder(&file.join("blobs"))
-        .err()
-        .expect("a file is no folder");
+    let error = BlobStore::folder(&file.join("blobs")).err().expect("a file is no folder");
     assert!(matches!(error, BlobError::Setup(_)), "{error:?}");
     assert!(error.to_string().contains(&file.display().to_string()), "{error}");
 }
@@ -45,9 +43,8 @@ fn bucket_says_why_it_cannot_be_used() {
         ("s3://bucket/prefix", misspelt, "aws_endpont"),
         ("az://container/prefix", misspelt, "aws_endpont"),
     ] {
-        let error = BlobStore::bucket(url, &table(options))
-            .err()
-            .unwrap_or_else(|| panic!("`{url}` was taken"));
+        let error =
+            BlobStore::bucket(url, &table(options)).err().unwrap_or_else(|| panic!("`{url}` was taken"));
         assert!(matches!(error, BlobError::Setup(_)), "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
     }
@@ -58,10 +55,7 @@ async fn bucket_says_that_credentials_or_bucket_are_wrong() {
     let chain = |error: BlobError| jumpbag_server::error::Error::from(error).chain();
     for bucket in s3_buckets().await {
         let absent = bucket.url("x").replace(&bucket.bucket, "no-such-bucket");
-        let error = bucket_store(&absent, &bucket.options())
-            .probe()
-            .await
-            .expect_err("no bucket");
+        let error = bucket_store(&absent, &bucket.options()).probe().await.expect_err("no bucket");
         assert!(chain(error).contains("NoSuchBucket"), "on {}", bucket.server);
         // Moto lets everybody in.
         if bucket.server == "moto" {
@@ -71,25 +65,15 @@ async fn bucket_says_that_credentials_or_bucket_are_wrong() {
             "aws_secret_access_key" => (name, "wrong".into()),
             _ => (name, value),
         });
-        let error = bucket_store(&bucket.url("x"), &options)
-            .probe()
-            .await
-            .expect_err("wrong secret");
-        assert!(
-            chain(error).contains("SignatureDoesNotMatch"),
-            "on {}",
-            bucket.server
-        );
+        let error = bucket_store(&bucket.url("x"), &options).probe().await.expect_err("wrong secret");
+        assert!(chain(error).contains("SignatureDoesNotMatch"), "on {}", bucket.server);
     }
     let container = azure_container().await;
     let options = container.options().map(|(name, value)| match name {
         "azure_storage_account_key" => (name, "d3Jvbmc=".into()),
         _ => (name, value),
     });
-    let error = bucket_store(&container.url("x"), &options)
-        .probe()
-        .await
-        .expect_err("wrong key");
+    let error = bucket_store(&container.url("x"), &options).probe().await.expect_err("wrong key");
     let said = chain(error);
     assert!(said.contains("403"), "{said}");
 }

@@ -87,13 +87,8 @@ async fn empty(home: &Home) -> Catalog {
 
 #[tokio::test]
 async fn from_sqlite_to_postgres_and_back_nothing_is_lost() {
-    let homes = [
-        Home::sqlite(),
-        Home::postgres().await,
-        Home::postgres().await,
-        Home::sqlite(),
-        Home::sqlite(),
-    ];
+    let homes =
+        [Home::sqlite(), Home::postgres().await, Home::postgres().await, Home::sqlite(), Home::sqlite()];
     let mut catalogs = Vec::new();
     for home in &homes {
         catalogs.push(empty(home).await);
@@ -163,10 +158,9 @@ async fn a_used_catalog_takes_no_copy(bench: &Bench) {
     let source = empty(&home).await;
     fill(&source).await;
     let before = dump(&bench.catalog).await;
-    for outcome in [
-        copy::copy(&source, &bench.catalog).await.map(|_| ()),
-        copy::require_empty(&bench.catalog).await,
-    ] {
+    for outcome in
+        [copy::copy(&source, &bench.catalog).await.map(|_| ()), copy::require_empty(&bench.catalog).await]
+    {
         match outcome {
             Err(CatalogError::Migration(why)) => assert!(why.contains("not empty"), "{why}"),
             other => panic!("expected `Migration`, got {other:?}"),
@@ -178,16 +172,9 @@ async fn a_used_catalog_takes_no_copy(bench: &Bench) {
 async fn numbers_of_changes_begin_anew(bench: &Bench) {
     let put = |name: &'static str| {
         let catalog = bench.catalog.clone();
-        async move {
-            commit!(catalog, tx => put(tx, name, &inline("a"), at(1)).await)
-                .expect("an upload")
-                .change
-        }
+        async move { commit!(catalog, tx => put(tx, name, &inline("a"), at(1)).await).expect("an upload").change }
     };
     assert_eq!(put("a.ps1").await, 1);
     copy::begin_anew(&bench.catalog).await.expect("a gap");
-    assert!(
-        put("b.ps1").await > 100_000,
-        "numbers that others may have seen come again"
-    );
+    assert!(put("b.ps1").await > 100_000, "numbers that others may have seen come again");
 }

@@ -30,10 +30,7 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
         remove(tx, "later.ps1", at(20)).await
     })
     .expect("a history");
-    assert!(
-        expired_before(bench, 10, 10).await.is_empty(),
-        "not before its time"
-    );
+    assert!(expired_before(bench, 10, 10).await.is_empty(), "not before its time");
     let expired = expired_before(bench, 11, 10).await;
     let told: Vec<_> = expired
         .iter()
@@ -42,23 +39,12 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
     let digest = |text| inline(text).sha256;
     assert_eq!(
         told,
-        [
-            ("gone.ps1", 1, digest("1")),
-            ("gone.ps1", 2, digest("2")),
-            ("gone.ps1", 3, digest("3"))
-        ]
+        [("gone.ps1", 1, digest("1")), ("gone.ps1", 2, digest("2")), ("gone.ps1", 3, digest("3"))]
     );
     assert_eq!(expired_before(bench, 11, 2).await.len(), 2);
-    assert_eq!(
-        expired_before(bench, 21, 10).await.len(),
-        4,
-        "the first to be deleted comes first"
-    );
+    assert_eq!(expired_before(bench, 21, 10).await.len(), 4, "the first to be deleted comes first");
     for version in &expired {
-        assert!(
-            file_exists(bench, version.file).await,
-            "its file stays until its last version goes"
-        );
+        assert!(file_exists(bench, version.file).await, "its file stays until its last version goes");
         let version = files::Expired {
             born: version.born,
             file: version.file,
@@ -75,10 +61,7 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
         .expect("an answer")
         .into_iter()
         .collect();
-    assert_eq!(
-        kept,
-        BTreeSet::from([digest("2"), digest("new life"), digest("later")])
-    );
+    assert_eq!(kept, BTreeSet::from([digest("2"), digest("new life"), digest("later")]));
     assert_eq!(
         cells(&bench.catalog, "select blob, since from garbage").await,
         [[text("only here"), int(at(30).micros())]]
@@ -88,10 +71,7 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
 }
 
 async fn file_exists(bench: &Bench, id: i64) -> bool {
-    cells(&bench.catalog, &format!("select 1 from files where id = {id}"))
-        .await
-        .len()
-        == 1
+    cells(&bench.catalog, &format!("select 1 from files where id = {id}")).await.len() == 1
 }
 
 async fn living_files_never_expire(bench: &Bench) {
@@ -116,11 +96,7 @@ async fn garbage_is_kept_for_its_time(bench: &Bench) {
         async move { look!(catalog, tx => files::garbage(tx, at(time), limit).await).expect("an answer") }
     };
     assert_eq!(before(1, 10).await, Vec::<String>::new());
-    assert_eq!(
-        before(3, 10).await,
-        ["a", "b"],
-        "what is discarded again is not younger"
-    );
+    assert_eq!(before(3, 10).await, ["a", "b"], "what is discarded again is not younger");
     assert_eq!(before(99, i64::MAX).await, ["a", "b", "c"]);
     assert_eq!(before(99, 2).await, ["a", "b"]);
     for _ in 0..2 {
@@ -147,8 +123,5 @@ async fn owners_of_blobs_are_known(bench: &Bench) {
     assert!(owned(vec!["nobody's".into()]).await.is_empty());
     let many = (0..98).map(|number| format!("nobody's {number}"));
     let many = many.chain(["content's".into(), "garbage".into()]).collect();
-    assert_eq!(
-        owned(many).await,
-        BTreeSet::from(["content's".into(), "garbage".into()])
-    );
+    assert_eq!(owned(many).await, BTreeSet::from(["content's".into(), "garbage".into()]));
 }

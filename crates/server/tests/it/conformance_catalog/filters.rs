@@ -22,11 +22,7 @@ fn any_rows() -> impl Strategy<Value = Vec<Described>> {
 
 /// How a case ends: always without effect, so that the next begins with no rows.
 enum Outcome {
-    Found {
-        files: Vec<LibraryFile>,
-        count: u64,
-        all: Vec<LibraryFile>,
-    },
+    Found { files: Vec<LibraryFile>, count: u64, all: Vec<LibraryFile> },
     Failed(CatalogError),
 }
 
@@ -67,11 +63,7 @@ async fn case(tx: &mut Tx, rows: Vec<Described>, query: Query) -> Result<(), Out
         order: order_sql(&query.order_by),
         ..super::page()
     };
-    Err(Outcome::Found {
-        files: files::list(tx, &page).await?,
-        count: files::count(tx, &page).await?,
-        all,
-    })
+    Err(Outcome::Found { files: files::list(tx, &page).await?, count: files::count(tx, &page).await?, all })
 }
 
 fn value(literal: Literal) -> Value {
@@ -113,11 +105,8 @@ async fn agrees_with_memory(bench: &Bench) {
     let (runtime, catalog) = (tokio::runtime::Handle::current(), bench.catalog.clone());
     let run = move || {
         let cases = (prop_oneof![3 => condition(), 1 => untyped()], any_rows(), order());
-        let mut runner = TestRunner::new(Config {
-            cases: 1_500,
-            failure_persistence: None,
-            ..Config::default()
-        });
+        let mut runner =
+            TestRunner::new(Config { cases: 1_500, failure_persistence: None, ..Config::default() });
         let outcome = runner.run(&cases, |(filter, rows, order)| {
             runtime.block_on(agrees(&catalog, &filter, rows, order.as_deref()))
         });
@@ -139,8 +128,5 @@ async fn postgres_agrees_with_memory() {
     agrees_with_memory(&bench).await;
     // Every filter is a statement of its own, and callers may think of any number of them.
     let prepared = cells(&bench.catalog, "select count(*) from pg_prepared_statements").await;
-    assert!(
-        matches!(&prepared[0][0], Cell(Value::Int(count)) if *count <= 256),
-        "{prepared:?}"
-    );
+    assert!(matches!(&prepared[0][0], Cell(Value::Int(count)) if *count <= 256), "{prepared:?}");
 }

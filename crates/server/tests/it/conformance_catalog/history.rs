@@ -13,10 +13,7 @@ async fn every_state_of_the_past_can_be_listed(bench: &Bench) {
     // A walk over uploads, overrides, deletes and names that come back; always the same one.
     for step in 0..60_usize {
         let name = names[(step * 7 + step / 5) % names.len()];
-        let lives = everything(&bench.catalog)
-            .await
-            .iter()
-            .any(|file| file.file_name == name);
+        let lives = everything(&bench.catalog).await.iter().any(|file| file.file_name == name);
         let now = at(step as i64);
         let change = if lives && step % 3 == 0 {
             commit!(bench.catalog, tx => remove(tx, name, now).await)
@@ -28,10 +25,7 @@ async fn every_state_of_the_past_can_be_listed(bench: &Bench) {
         assert_eq!(change.expect("a change"), states.len() as i64);
         states.push(everything(&bench.catalog).await);
     }
-    assert!(
-        states.windows(2).any(|pair| pair[0].len() > pair[1].len()),
-        "nothing was deleted"
-    );
+    assert!(states.windows(2).any(|pair| pair[0].len() > pair[1].len()), "nothing was deleted");
     for (change, expected) in (0..).zip(&states) {
         let (found, count, rest) = look!(bench.catalog, tx => {
             let past = || Page { at: Some(change), ..page() };

@@ -17,9 +17,7 @@ async fn opened_at_once(home: Home) {
     for catalog in opened {
         let catalog = catalog.expect("each finds its tables");
         let migrations = cells(&catalog, "select number from schema_migrations order by number").await;
-        let expected: Vec<_> = (1..=migrations.len() as i64)
-            .map(|number| vec![int(number)])
-            .collect();
+        let expected: Vec<_> = (1..=migrations.len() as i64).map(|number| vec![int(number)]).collect();
         assert_eq!(migrations, expected);
         assert!(!migrations.is_empty());
     }
@@ -38,10 +36,7 @@ async fn eight_open_an_empty_postgres_database_at_once() {
 async fn opening_again_finds_what_was_there(bench: &Bench) {
     commit!(bench.catalog, tx => put(tx, "a.ps1", &inline("a"), at(1)).await).expect("an upload");
     let again = bench.reopen().await.expect("the same database");
-    assert_eq!(
-        super::everything(&again).await,
-        super::everything(&bench.catalog).await
-    );
+    assert_eq!(super::everything(&again).await, super::everything(&bench.catalog).await);
     // Both are good for writing.
     commit!(again, tx => put(tx, "b.ps1", &inline("b"), at(1)).await).expect("an upload");
     commit!(bench.catalog, tx => put(tx, "c.ps1", &inline("c"), at(1)).await).expect("an upload");
@@ -78,10 +73,7 @@ async fn locks_are_taken_in_turns(bench: &Bench) {
     });
     futures_util::future::join_all(tasks).await;
     let expected = int(at(0).micros() + 20);
-    assert_eq!(
-        cells(&bench.catalog, "select created_at from tenant").await,
-        [[expected]]
-    );
+    assert_eq!(cells(&bench.catalog, "select created_at from tenant").await, [[expected]]);
 }
 
 #[tokio::test]
@@ -90,16 +82,8 @@ async fn a_file_that_is_no_database_is_refused() {
     let file = folder.path().join("catalog.db");
     std::fs::write(&file, vec![b'x'; 10_000]).expect("write");
     assert!(Catalog::open_sqlite(&file).await.is_err());
-    assert_eq!(
-        std::fs::read(&file).expect("read").len(),
-        10_000,
-        "it is left alone"
-    );
-    assert!(
-        Catalog::open_sqlite(&folder.path().join("no/such/folder.db"))
-            .await
-            .is_err()
-    );
+    assert_eq!(std::fs::read(&file).expect("read").len(), 10_000, "it is left alone");
+    assert!(Catalog::open_sqlite(&folder.path().join("no/such/folder.db")).await.is_err());
 }
 
 #[tokio::test]
@@ -119,12 +103,9 @@ async fn connections_that_were_ended_are_replaced() {
     for outcome in connect().await {
         outcome.expect("a connection");
     }
-    let Home::Postgres(database) = &bench.home else {
-        unreachable!("made for PostgreSQL")
-    };
-    let (client, connection) = tokio_postgres::connect(&database.url, tokio_postgres::NoTls)
-        .await
-        .expect("a connection");
+    let Home::Postgres(database) = &bench.home else { unreachable!("made for PostgreSQL") };
+    let (client, connection) =
+        tokio_postgres::connect(&database.url, tokio_postgres::NoTls).await.expect("a connection");
     tokio::spawn(connection);
     let ended = client
         .query(

@@ -25,21 +25,9 @@ pub static ROWS: EntitySet = EntitySet {
         property("parametersDescription", "v.parameters_description", Kind::Text),
         property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
         property("size", "c.size", Kind::Int),
-        property(
-            "rank",
-            "(case when v.description is not null then c.size end)",
-            Kind::Int,
-        ),
-        property(
-            "open",
-            "(case when v.description is not null then v.has_parameters end)",
-            Kind::Bool,
-        ),
-        property(
-            "seen",
-            "(case when v.description is not null then v.created_at end)",
-            Kind::Time,
-        ),
+        property("rank", "(case when v.description is not null then c.size end)", Kind::Int),
+        property("open", "(case when v.description is not null then v.has_parameters end)", Kind::Bool),
+        property("seen", "(case when v.description is not null then v.created_at end)", Kind::Time),
     ],
     max_top: 10_000,
 };
@@ -53,11 +41,7 @@ fn rows_have_what_the_library_has() {
 pub fn value_of(file: &LibraryFile, property: &Property) -> Literal {
     let text = |text: &Option<String>| text.clone().map_or(Literal::Null, Literal::Text);
     let described = |literal| {
-        if file.description.is_some() {
-            literal
-        } else {
-            Literal::Null
-        }
+        if file.description.is_some() { literal } else { Literal::Null }
     };
     let size = || Literal::Int(file.size as i64);
     match property.name {
@@ -83,10 +67,7 @@ pub fn matching(files: &[LibraryFile], query: &Query) -> Vec<LibraryFile> {
     let mut found: Vec<LibraryFile> = files
         .iter()
         .filter(|file| {
-            query
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.matches(&|property| value_of(file, property)))
+            query.filter.as_ref().is_none_or(|filter| filter.matches(&|property| value_of(file, property)))
         })
         .cloned()
         .collect();
@@ -123,19 +104,11 @@ fn any_int() -> impl Strategy<Value = i64> {
 
 fn literal(kind: Kind) -> BoxedStrategy<String> {
     let values = match kind {
-        Kind::Text => any_text()
-            .prop_map(|text| format!("'{}'", text.replace('\'', "''")))
-            .boxed(),
+        Kind::Text => any_text().prop_map(|text| format!("'{}'", text.replace('\'', "''"))).boxed(),
         Kind::Int => any_int().prop_map(|number| number.to_string()).boxed(),
         Kind::Bool => any::<bool>().prop_map(|value| value.to_string()).boxed(),
         Kind::Time => (any_time(), any::<bool>())
-            .prop_map(|(time, quoted)| {
-                if quoted {
-                    format!("'{time}'")
-                } else {
-                    time.to_string()
-                }
-            })
+            .prop_map(|(time, quoted)| if quoted { format!("'{time}'") } else { time.to_string() })
             .boxed(),
     };
     prop_oneof![9 => values, 1 => Just("null".to_owned())].boxed()
@@ -182,11 +155,7 @@ pub fn condition() -> BoxedStrategy<String> {
             .prop_map(|(a, list)| format!("{a} in ({})", list.join(",")))
     });
     let functions = vec!["contains", "startswith", "endswith"];
-    let search = (
-        proptest::sample::select(functions),
-        operand(Kind::Text),
-        operand(Kind::Text),
-    )
+    let search = (proptest::sample::select(functions), operand(Kind::Text), operand(Kind::Text))
         .prop_map(|(function, text, part)| format!("{function}({text},{part})"));
     let truth = (search.clone(), any::<bool>()).prop_map(|(search, truth)| format!("{search} eq {truth}"));
     let leaf =
@@ -207,15 +176,10 @@ pub fn untyped() -> impl Strategy<Value = String> {
     let leaves = "fileName description size rank open hasParameters seen lastUpdatedTime null true false 'a' 'A' '' \
                   0 -1 2026-01-02Z '2026-01-02Z'";
     let operators = vec!["eq", "ne", "gt", "ge", "lt", "le", "in", "and", "or"];
-    let functions = vec![
-        "not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith",
-    ];
-    let leaf = proptest::sample::select(
-        leaves
-            .split_ascii_whitespace()
-            .map(str::to_owned)
-            .collect::<Vec<_>>(),
-    );
+    let functions =
+        vec!["not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith"];
+    let leaf =
+        proptest::sample::select(leaves.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>());
     leaf.prop_recursive(4, 12, 3, move |inner| {
         let (a, b) = (inner.clone(), inner.clone());
         prop_oneof![

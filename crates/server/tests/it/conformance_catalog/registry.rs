@@ -49,10 +49,7 @@ async fn clients_come_back_as_they_were(bench: &Bench) {
         Ok::<_, CatalogError>(())
     })
     .expect("two clients");
-    let secret = |sha256: &str, expires| SecretRow {
-        sha256: sha256.into(),
-        expires_at: Some(at(expires)),
-    };
+    let secret = |sha256: &str, expires| SecretRow { sha256: sha256.into(), expires_at: Some(at(expires)) };
     let b = ClientRow {
         id: "b".into(),
         name: "Bé".into(),
@@ -76,14 +73,8 @@ async fn clients_come_back_as_they_were(bench: &Bench) {
         let found = look!(bench.catalog, tx => clients::find(tx, &id).await).expect("an answer");
         assert_eq!(found.as_ref(), Some(client));
     }
-    assert_eq!(
-        look!(bench.catalog, tx => clients::find(tx, "c").await).expect("an answer"),
-        None
-    );
-    assert_eq!(
-        look!(bench.catalog, tx => clients::all(tx).await).expect("an answer"),
-        [b, a]
-    );
+    assert_eq!(look!(bench.catalog, tx => clients::find(tx, "c").await).expect("an answer"), None);
+    assert_eq!(look!(bench.catalog, tx => clients::all(tx).await).expect("an answer"), [b, a]);
     let outcome = commit!(bench.catalog, tx => clients::grant(tx, "nobody", "Library.Read").await);
     assert!(matches!(outcome, Err(CatalogError::Constraint(_))), "{outcome:?}");
 }
@@ -99,13 +90,8 @@ async fn secrets_end_and_never_live_longer(bench: &Bench) {
         clients::end_secrets(tx, "a", at(50)).await
     })
     .expect("secrets");
-    for (id, ends) in [
-        ("a", [Some(50), Some(50), Some(10)]),
-        ("b", [None, Some(100), Some(10)]),
-    ] {
-        let client = look!(bench.catalog, tx => clients::find(tx, id).await)
-            .expect("an answer")
-            .expect("it");
+    for (id, ends) in [("a", [Some(50), Some(50), Some(10)]), ("b", [None, Some(100), Some(10)])] {
+        let client = look!(bench.catalog, tx => clients::find(tx, id).await).expect("an answer").expect("it");
         let found: Vec<_> = client.secrets.iter().map(|secret| secret.expires_at).collect();
         assert_eq!(found, ends.map(|end| end.map(at)), "{id}");
     }
@@ -143,21 +129,12 @@ async fn a_new_key_retires_the_old(bench: &Bench) {
     let all = async || {
         let rows = look!(bench.catalog, tx => keys::all(tx).await).expect("an answer");
         let rows = rows.into_iter();
-        rows.map(|key| (key.kid, key.private_key, key.created_at, key.retired_at))
-            .collect::<Vec<_>>()
+        rows.map(|key| (key.kid, key.private_key, key.created_at, key.retired_at)).collect::<Vec<_>>()
     };
     let row = |kid: &str, created, retired: Option<i64>| {
-        (
-            kid.to_owned(),
-            format!("PEM of {kid}"),
-            at(created),
-            retired.map(at),
-        )
+        (kid.to_owned(), format!("PEM of {kid}"), at(created), retired.map(at))
     };
-    assert_eq!(
-        all().await,
-        [row("z", 3, None), row("y", 2, Some(3)), row("x", 1, Some(2))]
-    );
+    assert_eq!(all().await, [row("z", 3, None), row("y", 2, Some(3)), row("x", 1, Some(2))]);
     let forgotten = commit!(bench.catalog, tx => keys::forget(tx, at(3)).await).expect("an answer");
     assert_eq!(forgotten, 1);
     assert_eq!(all().await, [row("z", 3, None), row("y", 2, Some(3))]);
@@ -188,11 +165,7 @@ async fn every_change_has_its_row(bench: &Bench) {
     })
     .expect("two rows");
     let columns = "at, actor, actor_id, address, action, target, before, after";
-    let rows = cells(
-        &bench.catalog,
-        &format!("select {columns} from audit order by number"),
-    )
-    .await;
+    let rows = cells(&bench.catalog, &format!("select {columns} from audit order by number")).await;
     let before = json!({ "b": 1, "a": "é" }).to_string();
     let expected = [
         [
@@ -221,18 +194,8 @@ async fn every_change_has_its_row(bench: &Bench) {
     assert_eq!(ids.len(), 2);
 }
 
-const QUOTAS: [Quota; 2] = [
-    Quota {
-        name: "minute",
-        calls: 3,
-        seconds: 60,
-    },
-    Quota {
-        name: "hour",
-        calls: 5,
-        seconds: 3600,
-    },
-];
+const QUOTAS: [Quota; 2] =
+    [Quota { name: "minute", calls: 3, seconds: 60 }, Quota { name: "hour", calls: 5, seconds: 3600 }];
 
 async fn calls_are_counted_and_forgotten(bench: &Bench) {
     let call = |caller: &'static str, millis: i64| {
@@ -244,15 +207,8 @@ async fn calls_are_counted_and_forgotten(bench: &Bench) {
     };
     for (millis, remaining) in [(100_000, [2, 4]), (100_000, [1, 3]), (101_500, [0, 2])] {
         let verdict = call("a", millis).await;
-        let standings: Vec<_> = verdict
-            .standings
-            .iter()
-            .map(|standing| standing.remaining)
-            .collect();
-        assert_eq!(
-            (standings.as_slice(), verdict.retry_after),
-            (remaining.as_slice(), None)
-        );
+        let standings: Vec<_> = verdict.standings.iter().map(|standing| standing.remaining).collect();
+        assert_eq!((standings.as_slice(), verdict.retry_after), (remaining.as_slice(), None));
     }
     for _ in 0..3 {
         assert_eq!(
@@ -261,38 +217,22 @@ async fn calls_are_counted_and_forgotten(bench: &Bench) {
             "the first leaves the window at 160, which is 50.5 seconds away"
         );
     }
-    assert_eq!(
-        call("b", 110_000).await.retry_after,
-        None,
-        "callers count for themselves"
-    );
+    assert_eq!(call("b", 110_000).await.retry_after, None, "callers count for themselves");
     // Refused calls did not count.
     assert_eq!(call("a", 160_000).await.retry_after, None);
     let rows = "select caller, at, calls from calls order by caller, at";
     let row = |caller, at, calls| vec![text(caller), int(at), int(calls)];
     assert_eq!(
         cells(&bench.catalog, rows).await,
-        [
-            row("a", 100_000, 2),
-            row("a", 101_500, 1),
-            row("a", 160_000, 1),
-            row("b", 110_000, 1)
-        ]
+        [row("a", 100_000, 2), row("a", 101_500, 1), row("a", 160_000, 1), row("b", 110_000, 1)]
     );
     let forgotten = commit!(bench.catalog, tx => calls::forget(tx, 109_999).await).expect("an answer");
     assert_eq!(forgotten, 2);
-    assert_eq!(
-        cells(&bench.catalog, rows).await,
-        [row("a", 160_000, 1), row("b", 110_000, 1)]
-    );
+    assert_eq!(cells(&bench.catalog, rows).await, [row("a", 160_000, 1), row("b", 110_000, 1)]);
 }
 
 async fn calls_at_once_are_counted_one_by_one(bench: &Bench) {
-    let quota = [Quota {
-        name: "minute",
-        calls: 10,
-        seconds: 60,
-    }];
+    let quota = [Quota { name: "minute", calls: 10, seconds: 60 }];
     let calls = (0..64).map(|task| async move {
         let caller = ["a", "b"][task % 2];
         let verdict =
@@ -301,12 +241,6 @@ async fn calls_at_once_are_counted_one_by_one(bench: &Bench) {
     });
     let outcomes = futures_util::future::join_all(calls).await;
     for caller in ["a", "b"] {
-        assert_eq!(
-            outcomes
-                .iter()
-                .filter(|outcome| **outcome == (caller, true))
-                .count(),
-            10
-        );
+        assert_eq!(outcomes.iter().filter(|outcome| **outcome == (caller, true)).count(), 10);
     }
 }

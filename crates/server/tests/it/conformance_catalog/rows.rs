@@ -28,19 +28,9 @@ async fn names_live_once(bench: &Bench) {
     assert!(insert(13, 4).await.expect("an answer"), "a hidden name is free");
     let rows = "select id, name_key, version, created_at, created_by, deleted_at from files order by id";
     let row = |id, created: i64, deleted| {
-        vec![
-            int(id),
-            text("a.ps1"),
-            int(1),
-            int(at(created).micros()),
-            text("A"),
-            deleted,
-        ]
+        vec![int(id), text("a.ps1"), int(1), int(at(created).micros()), text("A"), deleted]
     };
-    assert_eq!(
-        cells(&bench.catalog, rows).await,
-        [row(11, 1, int(at(3).micros())), row(13, 4, super::NULL)]
-    );
+    assert_eq!(cells(&bench.catalog, rows).await, [row(11, 1, int(at(3).micros())), row(13, 4, super::NULL)]);
 }
 
 async fn versions_follow_each_other(bench: &Bench) {
@@ -57,29 +47,14 @@ async fn versions_follow_each_other(bench: &Bench) {
     commit!(bench.catalog, tx => remove(tx, "a.ps1", at(6)).await).expect("a delete");
     let nothing = commit!(bench.catalog, tx => files::advance(tx, "a.ps1").await).expect("an answer");
     assert_eq!(nothing, None);
-    assert_eq!(
-        look!(bench.catalog, tx => files::find(tx, "a.ps1").await).expect("an answer"),
-        None
-    );
-    let ends = cells(
-        &bench.catalog,
-        "select number, born, died, ended from versions order by number",
-    )
-    .await;
+    assert_eq!(look!(bench.catalog, tx => files::find(tx, "a.ps1").await).expect("an answer"), None);
+    let ends = cells(&bench.catalog, "select number, born, died, ended from versions order by number").await;
     let end = |number, died, ended| vec![int(number), int(number), int(died), text(ended)];
     assert_eq!(
         ends,
-        [
-            end(1, 2, "replaced"),
-            end(2, 3, "replaced"),
-            end(3, 4, "replaced"),
-            end(4, 5, "deleted")
-        ]
+        [end(1, 2, "replaced"), end(2, 3, "replaced"), end(3, 4, "replaced"), end(4, 5, "deleted")]
     );
-    assert_eq!(
-        look!(bench.catalog, tx => audit::last_change(tx).await).expect("an answer"),
-        5
-    );
+    assert_eq!(look!(bench.catalog, tx => audit::last_change(tx).await).expect("an answer"), 5);
 }
 
 async fn entities_come_back_as_they_were(bench: &Bench) {
@@ -142,27 +117,17 @@ async fn bytes_are_kept_once(bench: &Bench) {
         let found = look!(bench.catalog, tx => files::content(tx, &digest).await)
             .expect("an answer")
             .expect("the content");
-        assert_eq!(
-            (found.sha256, found.size, found.place),
-            (content.sha256, 5, content.place)
-        );
+        assert_eq!((found.sha256, found.size, found.place), (content.sha256, 5, content.place));
         assert_eq!(garbage().await.len(), discarded);
     }
     let every_byte: Vec<u8> = (0..=255).collect();
-    let content = Content {
-        sha256: super::sha256(&every_byte),
-        size: 256,
-        place: Place::Inline(every_byte.into()),
-    };
+    let content =
+        Content { sha256: super::sha256(&every_byte), size: 256, place: Place::Inline(every_byte.into()) };
     keep(6, content.clone()).await;
     let digest = content.sha256.clone();
     let found = look!(bench.catalog, tx => files::content(tx, &digest).await).expect("an answer");
     assert_eq!(found.expect("the content").place, content.place);
-    assert!(
-        look!(bench.catalog, tx => files::content(tx, "none").await)
-            .expect("an answer")
-            .is_none()
-    );
+    assert!(look!(bench.catalog, tx => files::content(tx, "none").await).expect("an answer").is_none());
 
     let mut digests = vec![inline("small").sha256, inline("large").sha256, content.sha256];
     digests.sort();
@@ -180,9 +145,7 @@ async fn bytes_are_kept_once(bench: &Bench) {
 
 async fn lists_are_ordered_and_cut(bench: &Bench) {
     // In the order of code points of the lower-case name, whatever the database's locale is.
-    let names = [
-        "$a", "B", "_b", "a", "a b", "a.b", "ab", "z", "é", "Ω", "\u{ffff}", "𝄞",
-    ];
+    let names = ["$a", "B", "_b", "a", "a b", "a.b", "ab", "z", "é", "Ω", "\u{ffff}", "𝄞"];
     commit!(bench.catalog, tx => {
         for (now, name) in (0..).zip(names.iter().rev()) {
             put(tx, name, &inline(&"x".repeat(1 + name.len() % 3)), at(now)).await?;
@@ -205,45 +168,24 @@ async fn lists_are_ordered_and_cut(bench: &Bench) {
         }
     };
     assert_eq!(list(page).await, (sorted.clone(), 12));
-    let cut = || Page {
-        limit: 3,
-        offset: 2,
-        ..page()
-    };
+    let cut = || Page { limit: 3, offset: 2, ..page() };
     assert_eq!(list(cut).await, (sorted[2..5].to_vec(), 12));
     let beyond = || Page { offset: 12, ..page() };
     assert_eq!(list(beyond).await, (vec![], 12));
-    let after = || Page {
-        after: Some("a.b"),
-        limit: 2,
-        ..page()
-    };
+    let after = || Page { after: Some("a.b"), limit: 2, ..page() };
     let place = sorted.iter().position(|name| name == "a.b").expect("it is there") + 1;
     assert_eq!(list(after).await.0, sorted[place..place + 2]);
-    let newest_first = || Page {
-        order: "v.created_at desc".into(),
-        ..page()
-    };
-    assert_eq!(
-        list(newest_first).await.0,
-        names,
-        "the first name was the last to come"
-    );
-    let by_size = || Page {
-        order: "c.size desc".into(),
-        ..page()
-    };
+    let newest_first = || Page { order: "v.created_at desc".into(), ..page() };
+    assert_eq!(list(newest_first).await.0, names, "the first name was the last to come");
+    let by_size = || Page { order: "c.size desc".into(), ..page() };
     sorted.sort_by_key(|name| std::cmp::Reverse(name.len() % 3));
     assert_eq!(list(by_size).await.0, sorted, "names decide between equals");
     let filtered = || Page {
         filter: Some(("c.size = $1 and v.name <> $2".into(), vec![2.into(), "a".into()])),
         ..page()
     };
-    let expected: Vec<_> = sorted
-        .iter()
-        .filter(|name| name.len() % 3 == 1 && *name != "a")
-        .cloned()
-        .collect();
+    let expected: Vec<_> =
+        sorted.iter().filter(|name| name.len() % 3 == 1 && *name != "a").cloned().collect();
     assert_eq!(list(filtered).await, (expected.clone(), expected.len() as u64));
 }
 
@@ -254,21 +196,9 @@ async fn contradictions_are_found(bench: &Bench) {
     };
     let found = async || look!(bench.catalog, tx => files::contradictions(tx).await).expect("an answer");
     let tampering: [(&str, &str, &str); 4] = [
-        (
-            "a",
-            "update files set version = 7 where id = $1",
-            "no current version",
-        ),
-        (
-            "b",
-            "update files set deleted_at = 1 where id = $1",
-            "lives and is deleted at once",
-        ),
-        (
-            "c",
-            "update versions set died = 9 where file = $1",
-            "lives and is deleted at once",
-        ),
+        ("a", "update files set version = 7 where id = $1", "no current version"),
+        ("b", "update files set deleted_at = 1 where id = $1", "lives and is deleted at once"),
+        ("c", "update versions set died = 9 where file = $1", "lives and is deleted at once"),
         (
             "e",
             "insert into versions (born, file, number, name, content, has_parameters, author, author_id, created_at) \
@@ -284,9 +214,7 @@ async fn contradictions_are_found(bench: &Bench) {
         commit!(bench.catalog, tx => tx.execute(sql, &[id.into()]).await).expect("it can be broken by hand");
         let after = found().await;
         assert!(
-            after
-                .iter()
-                .any(|line| line.contains(&format!("`{id}`")) && line.contains(says)),
+            after.iter().any(|line| line.contains(&format!("`{id}`")) && line.contains(says)),
             "{name}: {after:?}"
         );
     }

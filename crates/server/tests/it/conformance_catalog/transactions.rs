@@ -30,19 +30,10 @@ async fn an_error_leaves_nothing(bench: &Bench) {
         put(tx, "a.ps1", &inline("a"), at(1)).await?;
         Err(CatalogError::Shape("refused".into()))
     });
-    assert!(
-        matches!(&outcome, Err(CatalogError::Shape(why)) if why == "refused"),
-        "{outcome:?}"
-    );
+    assert!(matches!(&outcome, Err(CatalogError::Shape(why)) if why == "refused"), "{outcome:?}");
     assert!(everything(&bench.catalog).await.is_empty());
-    assert_eq!(
-        cells(&bench.catalog, "select count(*) from contents").await,
-        [[int(0)]]
-    );
-    assert_eq!(
-        look!(bench.catalog, tx => audit::last_change(tx).await).expect("a tenant"),
-        0
-    );
+    assert_eq!(cells(&bench.catalog, "select count(*) from contents").await, [[int(0)]]);
+    assert_eq!(look!(bench.catalog, tx => audit::last_change(tx).await).expect("a tenant"), 0);
 }
 
 async fn neighbours_of_an_error_stand(bench: &Bench) {
@@ -62,26 +53,13 @@ async fn neighbours_of_an_error_stand(bench: &Bench) {
         })
         .collect();
     for (number, task) in tasks.into_iter().enumerate() {
-        assert_eq!(
-            task.await.expect("no panic").is_ok(),
-            number % 3 == 2,
-            "number {number}"
-        );
+        assert_eq!(task.await.expect("no panic").is_ok(), number % 3 == 2, "number {number}");
     }
-    let names: Vec<_> = everything(&bench.catalog)
-        .await
-        .into_iter()
-        .map(|file| file.file_name)
-        .collect();
-    let expected: Vec<_> = (0..60)
-        .filter(|number| number % 3 == 2)
-        .map(|number| format!("{number:02}.ps1"))
-        .collect();
+    let names: Vec<_> = everything(&bench.catalog).await.into_iter().map(|file| file.file_name).collect();
+    let expected: Vec<_> =
+        (0..60).filter(|number| number % 3 == 2).map(|number| format!("{number:02}.ps1")).collect();
     assert_eq!(names, expected);
-    assert_eq!(
-        look!(bench.catalog, tx => audit::last_change(tx).await).expect("a tenant"),
-        20
-    );
+    assert_eq!(look!(bench.catalog, tx => audit::last_change(tx).await).expect("a tenant"), 20);
 }
 
 async fn a_panic_leaves_nothing(bench: &Bench) {
@@ -110,14 +88,8 @@ async fn a_panic_leaves_nothing(bench: &Bench) {
     assert!(matches!(outcome, Err(CatalogError::Failed(_))), "{outcome:?}");
     usable(&bench.catalog).await;
     let files = everything(&bench.catalog).await;
-    assert!(
-        files.iter().all(|file| file.file_name != "panicked.ps1"),
-        "{files:?}"
-    );
-    assert_eq!(
-        look!(bench.catalog, tx => audit::last_change(tx).await).expect("a tenant"),
-        6
-    );
+    assert!(files.iter().all(|file| file.file_name != "panicked.ps1"), "{files:?}");
+    assert_eq!(look!(bench.catalog, tx => audit::last_change(tx).await).expect("a tenant"), 6);
 }
 
 /// More at once than there are connections, of every kind.
@@ -133,10 +105,7 @@ async fn usable(catalog: &Arc<Catalog>) {
         })
         .collect();
     for task in tasks {
-        assert_eq!(
-            task.await.expect("no panic").expect("it works"),
-            Vec::<String>::new()
-        );
+        assert_eq!(task.await.expect("no panic").expect("it works"), Vec::<String>::new());
     }
 }
 
@@ -166,16 +135,10 @@ async fn a_caller_who_leaves_changes_nothing_about_it(bench: &Bench) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, committed)
-        .await
-        .expect("the work ends without its caller");
+    tokio::time::timeout(SOON, committed).await.expect("the work ends without its caller");
     usable(&bench.catalog).await;
     // A future that nobody ever polls does nothing.
-    drop(
-        bench
-            .catalog
-            .write(|tx| Box::pin(async move { put(tx, "c.ps1", &inline("c"), at(1)).await })),
-    );
+    drop(bench.catalog.write(|tx| Box::pin(async move { put(tx, "c.ps1", &inline("c"), at(1)).await })));
     usable(&bench.catalog).await;
     assert_eq!(everything(&bench.catalog).await.len(), 2);
 }
@@ -206,11 +169,7 @@ async fn callers_who_leave_at_any_moment_leave_no_halves(bench: &Bench) {
     commit!(bench.catalog, tx => put(tx, "last.ps1", &inline("last"), at(1)).await)
         .expect("the writer lives");
     usable(&bench.catalog).await;
-    let names: Vec<_> = everything(&bench.catalog)
-        .await
-        .into_iter()
-        .map(|file| file.file_name)
-        .collect();
+    let names: Vec<_> = everything(&bench.catalog).await.into_iter().map(|file| file.file_name).collect();
     for name in &names {
         if let Some(number) = name.strip_suffix(".ps1").filter(|number| *number != "last") {
             assert!(names.contains(&format!("{number}.twin")), "half of {number}");
@@ -254,11 +213,7 @@ async fn a_failed_statement_is_never_committed(bench: &Bench) {
         assert!(swallowed.is_err());
         Ok::<_, CatalogError>(())
     });
-    assert!(
-        outcome.is_err(),
-        "it says that it is committed: {:?}",
-        everything(&bench.catalog).await
-    );
+    assert!(outcome.is_err(), "it says that it is committed: {:?}", everything(&bench.catalog).await);
     assert!(everything(&bench.catalog).await.is_empty());
     usable(&bench.catalog).await;
 }
@@ -306,10 +261,7 @@ async fn changes_commit_in_the_order_of_their_numbers(bench: &Bench) {
                 })
                 .await
                 .expect("a snapshot");
-            assert_eq!(
-                change, versions,
-                "a change is visible before one with a smaller number"
-            );
+            assert_eq!(change, versions, "a change is visible before one with a smaller number");
             assert!(change >= seen, "changes went back from {seen} to {change}");
             seen = change;
         }
@@ -320,10 +272,7 @@ async fn changes_commit_in_the_order_of_their_numbers(bench: &Bench) {
     }
     changes.sort_unstable();
     assert_eq!(changes, (1..=64).collect::<Vec<_>>());
-    tokio::time::timeout(SOON, reader)
-        .await
-        .expect("the last change is seen")
-        .expect("in order");
+    tokio::time::timeout(SOON, reader).await.expect("the last change is seen").expect("in order");
 }
 
 async fn a_snapshot_sees_one_state_and_a_read_the_newest(bench: &Bench) {
@@ -333,13 +282,9 @@ async fn a_snapshot_sees_one_state_and_a_read_the_newest(bench: &Bench) {
         let catalog = Arc::clone(&bench.catalog);
         let reader = tokio::spawn(async move {
             if newest {
-                catalog
-                    .read(move |tx| Box::pin(two_looks(tx, begun, may_go_on)))
-                    .await
+                catalog.read(move |tx| Box::pin(two_looks(tx, begun, may_go_on))).await
             } else {
-                catalog
-                    .snapshot(move |tx| Box::pin(two_looks(tx, begun, may_go_on)))
-                    .await
+                catalog.snapshot(move |tx| Box::pin(two_looks(tx, begun, may_go_on))).await
             }
         });
         tokio::task::spawn_blocking(move || has_begun.recv_timeout(SOON))
@@ -349,11 +294,7 @@ async fn a_snapshot_sees_one_state_and_a_read_the_newest(bench: &Bench) {
         let name = format!("{newest}.ps1");
         commit!(bench.catalog, tx => put(tx, &name, &inline("x"), at(1)).await).expect("a commit meanwhile");
         go_on.send(()).expect("the reader waits");
-        assert_eq!(
-            reader.await.expect("no panic").expect("two looks"),
-            sees,
-            "newest: {newest}"
-        );
+        assert_eq!(reader.await.expect("no panic").expect("two looks"), sees, "newest: {newest}");
     }
 }
 

@@ -19,11 +19,7 @@ fn program(data_dir: &Path, arguments: &[&str]) -> Process {
     let program =
         std::env::var_os("TEST_JUMPBAG_SERVER").unwrap_or(env!("CARGO_BIN_EXE_jumpbag-server").into());
     let mut command = Process::command(program);
-    command
-        .env("JUMPBAG_OPS_LISTEN", "")
-        .arg("--data-dir")
-        .arg(data_dir)
-        .args(arguments);
+    command.env("JUMPBAG_OPS_LISTEN", "").arg("--data-dir").arg(data_dir).args(arguments);
     Process::spawn("jumpbag-server", command)
 }
 
@@ -55,11 +51,7 @@ pub async fn check(bag: &Jumpbag) {
 }
 
 async fn start(data_dir: &Path) -> Jumpbag {
-    Jumpbag::options()
-        .set("rate_limits", false)
-        .data_dir(data_dir)
-        .start()
-        .await
+    Jumpbag::options().set("rate_limits", false).data_dir(data_dir).start().await
 }
 
 #[tokio::test]
@@ -89,21 +81,8 @@ async fn heavy_kills_during_the_first_start_hinder_no_other() {
 #[tokio::test]
 async fn heavy_kills_during_clients_add_leave_whole_clients_only() {
     let mut rng = rng(seed(), 2);
-    let bag = start(
-        &tempfile::tempdir()
-            .expect("a temporary folder")
-            .keep()
-            .join("data"),
-    )
-    .await;
-    let add = [
-        "clients",
-        "add",
-        "whole",
-        "--permission",
-        "Library.Manage",
-        "--json",
-    ];
+    let bag = start(&tempfile::tempdir().expect("a temporary folder").keep().join("data")).await;
+    let add = ["clients", "add", "whole", "--permission", "Library.Manage", "--json"];
     let whole = time(bag.data_dir(), &add, "client_secret").await;
     let mut known = 1;
     for _ in 0..kills() {
@@ -112,23 +91,12 @@ async fn heavy_kills_during_clients_add_leave_whole_clients_only() {
         let (status, stdout, stderr) = bag.command(&["clients", "list", "--json"]).await;
         assert!(status.success(), "{stderr}");
         let clients: Vec<serde_json::Value> = serde_json::from_str(&stdout).expect("JSON");
-        let clients: Vec<_> = clients
-            .iter()
-            .filter(|client| client["name"] == "whole")
-            .collect();
+        let clients: Vec<_> = clients.iter().filter(|client| client["name"] == "whole").collect();
         for client in &clients {
-            assert_eq!(
-                client["permissions"],
-                serde_json::json!(["Library.Manage"]),
-                "{client}"
-            );
+            assert_eq!(client["permissions"], serde_json::json!(["Library.Manage"]), "{client}");
             assert_eq!(client["secrets"], 1, "{client}");
         }
-        assert!(
-            (known..=known + 1).contains(&clients.len()),
-            "{} after {known}",
-            clients.len()
-        );
+        assert!((known..=known + 1).contains(&clients.len()), "{} after {known}", clients.len());
         known = clients.len();
         // What was shown works.
         if let Ok(registration) = serde_json::from_str::<Registration>(&printed) {
@@ -149,9 +117,7 @@ async fn heavy_kills_during_backup_harm_neither_the_library_nor_the_next_backup(
     let bag = start(&own.path().join("data")).await;
     for number in 0..120_u8 {
         let size = if number % 2 == 0 { 60_000 } else { 100_000 };
-        bag.upload(&format!("{number:03}.ps1"), vec![number; size])
-            .await
-            .expect_status(200);
+        bag.upload(&format!("{number:03}.ps1"), vec![number; size]).await.expect_status(200);
     }
     let listed = bag.list().await.json()["value"].clone();
     let folder = |name: &str| own.path().join(name).display().to_string();
@@ -173,10 +139,7 @@ async fn heavy_kills_during_backup_harm_neither_the_library_nor_the_next_backup(
         let _ = std::fs::remove_dir_all(&copy);
         let _ = std::fs::remove_dir_all(&target);
     }
-    eprintln!(
-        "{} backups killed, {restored} of them were whole",
-        kills().div_ceil(2)
-    );
+    eprintln!("{} backups killed, {restored} of them were whole", kills().div_ceil(2));
     let target = own.path().join("target");
     restore(&target, &folder("whole")).await.expect("a whole backup");
     assert_eq!(start(&target).await.list().await.json()["value"], listed);
@@ -199,14 +162,8 @@ async fn a_backup_without_its_last_rows_is_refused() {
     let own = tempfile::tempdir().expect("a temporary folder");
     let backup = own.path().join("backup");
     BlobStore::folder(&backup.join("blobs")).expect("a folder of blobs");
-    let catalog = Catalog::open_sqlite(&backup.join("catalog.db"))
-        .await
-        .expect("a catalog");
-    let content = Content {
-        sha256: sha256(b"a"),
-        size: 1,
-        place: Place::Inline("a".into()),
-    };
+    let catalog = Catalog::open_sqlite(&backup.join("catalog.db")).await.expect("a catalog");
+    let content = Content { sha256: sha256(b"a"), size: 1, place: Place::Inline("a".into()) };
     catalog
         .write(move |tx| {
             Box::pin(async move { files::keep_content(tx, 1, &content, Timestamp::from_secs(1)).await })
@@ -215,13 +172,8 @@ async fn a_backup_without_its_last_rows_is_refused() {
         .expect("some rows");
     drop(catalog);
     let target = own.path().join("data");
-    let refused = restore(&target, &backup.display().to_string())
-        .await
-        .expect_err("it is not whole");
-    assert!(
-        refused.contains("cut off") && refused.contains(&backup.display().to_string()),
-        "{refused}"
-    );
+    let refused = restore(&target, &backup.display().to_string()).await.expect_err("it is not whole");
+    assert!(refused.contains("cut off") && refused.contains(&backup.display().to_string()), "{refused}");
     // Nothing of it arrived.
     let bag = start(&target).await;
     assert!(bag.names().await.is_empty());

@@ -58,10 +58,7 @@ impl Ledger {
 
     fn note(&self, name: &str, change: Change) {
         let mut changes = self.changes.lock().expect("no client panics inside");
-        changes
-            .entry(name.into())
-            .or_insert_with(|| vec![absent()])
-            .push(change);
+        changes.entry(name.into()).or_insert_with(|| vec![absent()]).push(change);
     }
 
     pub fn acknowledge(&self, name: &str, began: u64, outcome: Option<State>) {
@@ -72,27 +69,13 @@ impl Ledger {
         }
         drop(counts);
         let ended = Some(self.tick());
-        self.note(
-            name,
-            Change {
-                began,
-                ended,
-                outcome,
-            },
-        );
+        self.note(name, Change { began, ended, outcome });
     }
 
     pub fn doubt(&self, name: &str, began: u64, outcome: Option<State>) {
         self.counts.lock().expect("no client panics inside").in_doubt += 1;
         let ended = None;
-        self.note(
-            name,
-            Change {
-                began,
-                ended,
-                outcome,
-            },
-        );
+        self.note(name, Change { began, ended, outcome });
     }
 
     pub fn acknowledge_version(&self, id: &str, state: &State) {
@@ -101,10 +84,7 @@ impl Ledger {
     }
 
     pub fn send(&self, state: &State) {
-        self.sent
-            .lock()
-            .expect("no client panics inside")
-            .insert(state.clone());
+        self.sent.lock().expect("no client panics inside").insert(state.clone());
     }
 
     pub fn was_sent(&self, state: &State) -> bool {
@@ -132,10 +112,8 @@ impl Ledger {
     /// Compares with what a server lists that nobody calls any more, and begins anew from there. Panics when something
     /// acknowledged is not there, or something is there that nobody asked for.
     pub fn compare(&self, listed: &[LibraryFile]) {
-        let listed: BTreeMap<&str, State> = listed
-            .iter()
-            .map(|file| (file.file_name.as_str(), State::of(file)))
-            .collect();
+        let listed: BTreeMap<&str, State> =
+            listed.iter().map(|file| (file.file_name.as_str(), State::of(file))).collect();
         let mut changes = self.changes.lock().expect("no client panics inside");
         for name in listed.keys() {
             assert!(changes.contains_key(*name), "nobody uploaded `{name}`");
@@ -149,21 +127,14 @@ impl Ledger {
             if last.ended.is_none() {
                 self.counts.lock().expect("no client panics inside").happened += 1;
             }
-            *changes = vec![Change {
-                outcome: found,
-                ..absent()
-            }];
+            *changes = vec![Change { outcome: found, ..absent() }];
         }
     }
 }
 
 /// Before anything else a name is not there.
 fn absent() -> Change {
-    Change {
-        began: 0,
-        ended: Some(0),
-        outcome: None,
-    }
+    Change { began: 0, ended: Some(0), outcome: None }
 }
 
 /// A change that may have been the last one to happen and left what was found; none when that is impossible.
@@ -171,13 +142,10 @@ fn explains<'a>(changes: &'a [Change], found: Option<&State>) -> Option<&'a Chan
     // Nothing acknowledged began after it had ended.
     let may_be_last = |change: &&Change| {
         let ended = change.ended.unwrap_or(u64::MAX);
-        !changes
-            .iter()
-            .any(|other| other.ended.is_some() && other.began > ended)
+        !changes.iter().any(|other| other.ended.is_some() && other.began > ended)
     };
     let left = changes.iter().filter(|change| change.outcome.as_ref() == found);
-    left.filter(may_be_last)
-        .max_by_key(|change| change.ended.is_some())
+    left.filter(may_be_last).max_by_key(|change| change.ended.is_some())
 }
 
 #[cfg(test)]
@@ -186,19 +154,11 @@ mod tests {
 
     fn change(began: u64, ended: Option<u64>, outcome: &str) -> Change {
         let outcome = (!outcome.is_empty()).then(|| state(outcome));
-        Change {
-            began,
-            ended,
-            outcome,
-        }
+        Change { began, ended, outcome }
     }
 
     fn state(text: &str) -> State {
-        State {
-            sha256: text.into(),
-            size: 1,
-            description: String::new(),
-        }
+        State { sha256: text.into(), size: 1, description: String::new() }
     }
 
     #[test]
@@ -222,11 +182,7 @@ mod tests {
         for (number, (changes, found, explained)) in cases.into_iter().enumerate() {
             let found = (!found.is_empty()).then(|| state(found));
             let changes = [&[absent()], changes].concat();
-            assert_eq!(
-                explains(&changes, found.as_ref()).is_some(),
-                explained,
-                "case {number}"
-            );
+            assert_eq!(explains(&changes, found.as_ref()).is_some(), explained, "case {number}");
         }
     }
 }

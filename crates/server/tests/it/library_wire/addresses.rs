@@ -7,23 +7,15 @@ use crate::support::server::Jumpbag;
 
 /// The list, asked for with these headers.
 async fn listed(client: &Client, headers: &[(&str, &str)]) -> Answer {
-    let call = client.get("/api/libraryfiles").with(|request| {
-        headers
-            .iter()
-            .fold(request, |request, (name, value)| request.header(*name, *value))
-    });
+    let call = client
+        .get("/api/libraryfiles")
+        .with(|request| headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)));
     call.await.expect_status(200)
 }
 
 fn context(answer: &Answer) -> String {
-    let context = answer.json()["@odata.context"]
-        .as_str()
-        .expect("a context")
-        .to_string();
-    context
-        .strip_suffix("/api/$metadata#LibraryFiles")
-        .expect("the collection's context")
-        .to_string()
+    let context = answer.json()["@odata.context"].as_str().expect("a context").to_string();
+    context.strip_suffix("/api/$metadata#LibraryFiles").expect("the collection's context").to_string()
 }
 
 const FORWARDED: [(&str, &str); 3] = [
@@ -38,10 +30,7 @@ async fn the_host_of_the_request_is_echoed_and_nobody_is_believed_about_it() {
     let client = bag.client().await;
     assert_eq!(context(&listed(&client, &[]).await), bag.url());
     let hosts = [
-        (
-            "api.securitycenter.microsoft.com",
-            "http://api.securitycenter.microsoft.com",
-        ),
+        ("api.securitycenter.microsoft.com", "http://api.securitycenter.microsoft.com"),
         ("API.example:8443", "http://API.example:8443"),
         ("[::1]:80", "http://[::1]:80"),
     ];
@@ -60,17 +49,11 @@ async fn the_host_of_the_request_is_echoed_and_nobody_is_believed_about_it() {
 
 #[tokio::test]
 async fn a_trusted_proxy_is_believed() {
-    let bag = Jumpbag::options()
-        .set("trusted_proxies", "[\"127.0.0.1\"]")
-        .start()
-        .await;
+    let bag = Jumpbag::options().set("trusted_proxies", "[\"127.0.0.1\"]").start().await;
     let client = bag.client().await;
     let forwarded = listed(&client, &FORWARDED).await;
     assert_eq!(context(&forwarded), "https://bag.example.org");
-    assert_eq!(
-        forwarded.header("strict-transport-security"),
-        Some("max-age=15724800; includeSubDomains")
-    );
+    assert_eq!(forwarded.header("strict-transport-security"), Some("max-age=15724800; includeSubDomains"));
     let id = forwarded.header("request-id").expect("a request id");
     bag.logged(&[id, "address=198.51.100.7"]).await;
     // The proxy's own word comes last; what stands before it may be the client's.
@@ -80,43 +63,23 @@ async fn a_trusted_proxy_is_believed() {
     ];
     let chained = listed(&client, &chain).await;
     assert_eq!(context(&chained), "http://bag.example.org");
-    bag.logged(&[
-        chained.header("request-id").expect("a request id"),
-        "address=198.51.100.8",
-    ])
-    .await;
+    bag.logged(&[chained.header("request-id").expect("a request id"), "address=198.51.100.8"]).await;
     // Nonsense counts as not said.
-    let nonsense = [
-        ("x-forwarded-proto", "gopher"),
-        ("x-forwarded-host", "a b"),
-        ("x-forwarded-for", "nobody"),
-    ];
+    let nonsense =
+        [("x-forwarded-proto", "gopher"), ("x-forwarded-host", "a b"), ("x-forwarded-for", "nobody")];
     let nonsense = listed(&client, &nonsense).await;
-    assert!(
-        context(&nonsense).starts_with("http://127.0.0.1:"),
-        "{}",
-        context(&nonsense)
-    );
-    bag.logged(&[
-        nonsense.header("request-id").expect("a request id"),
-        "address=127.0.0.1",
-    ])
-    .await;
+    assert!(context(&nonsense).starts_with("http://127.0.0.1:"), "{}", context(&nonsense));
+    bag.logged(&[nonsense.header("request-id").expect("a request id"), "address=127.0.0.1"]).await;
     // Discovery documents name the same address.
     let tenant = bag.register("somebody", &["Library.Manage"]).await.tenant;
     let discovery = client
         .get(&format!("/{tenant}/v2.0/.well-known/openid-configuration"))
         .with(|request| {
-            FORWARDED
-                .iter()
-                .fold(request, |request, (name, value)| request.header(*name, *value))
+            FORWARDED.iter().fold(request, |request, (name, value)| request.header(*name, *value))
         })
         .await;
     let endpoint = discovery.json()["token_endpoint"].clone();
-    assert_eq!(
-        endpoint,
-        Value::String(format!("https://bag.example.org/{tenant}/oauth2/v2.0/token"))
-    );
+    assert_eq!(endpoint, Value::String(format!("https://bag.example.org/{tenant}/oauth2/v2.0/token")));
 }
 
 #[tokio::test]
@@ -130,11 +93,7 @@ async fn a_public_url_wins_over_everything() {
     let answer = listed(&client, &FORWARDED).await;
     assert_eq!(context(&answer), "https://public.example:444");
     assert!(answer.header("strict-transport-security").is_some());
-    bag.logged(&[
-        answer.header("request-id").expect("a request id"),
-        "address=198.51.100.7",
-    ])
-    .await;
+    bag.logged(&[answer.header("request-id").expect("a request id"), "address=198.51.100.7"]).await;
 }
 
 #[tokio::test]

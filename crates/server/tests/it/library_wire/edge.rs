@@ -25,10 +25,7 @@ async fn paths_in_any_letter_case_under_either_version_with_a_slash_or_not() {
     {
         let name = format!("Case-{n}.ps1");
         let form = reqwest::multipart::Form::new();
-        let form = form.part(
-            "file",
-            reqwest::multipart::Part::bytes(b"x".to_vec()).file_name(name.clone()),
-        );
+        let form = form.part("file", reqwest::multipart::Part::bytes(b"x".to_vec()).file_name(name.clone()));
         let posted = client.post(path).with(|request| request.multipart(form)).await;
         assert_eq!(posted.status, 200, "{path}: {}", posted.text());
         let list = client.get(path).await.expect_status(200).json();
@@ -40,14 +37,7 @@ async fn paths_in_any_letter_case_under_either_version_with_a_slash_or_not() {
         client.get(&one).await.expect_status(404);
         bag.upload(&name, "x").await.expect_status(200);
     }
-    for path in [
-        "/api",
-        "/API/",
-        "/api/v1.0",
-        "/api/$metadata",
-        "/API/%24METADATA",
-        "/api/v1.0/$Metadata",
-    ] {
+    for path in ["/api", "/API/", "/api/v1.0", "/api/$metadata", "/API/%24METADATA", "/api/v1.0/$Metadata"] {
         assert_eq!(client.get(path).await.status, 200, "{path}");
     }
 }
@@ -99,19 +89,9 @@ async fn what_is_not_there_and_what_is_not_allowed() {
     "#);
     // Without a token as well: there is nothing to protect.
     let anonymous = bag.anonymous();
-    for path in [
-        "/",
-        "/api/libraryfiles/a/b",
-        "/api/v2.0/libraryfiles",
-        "/apis",
-        "/api//libraryfiles",
-    ] {
+    for path in ["/", "/api/libraryfiles/a/b", "/api/v2.0/libraryfiles", "/apis", "/api//libraryfiles"] {
         let answer = anonymous.get(path).await;
-        assert_eq!(
-            (answer.status, answer.error_code().as_str()),
-            (404, "NotFound"),
-            "{path}"
-        );
+        assert_eq!((answer.status, answer.error_code().as_str()), (404, "NotFound"), "{path}");
         assert_eq!(answer.error_message(), format!("no such resource: `{path}`"));
     }
     for (method, path, allow) in [
@@ -123,17 +103,10 @@ async fn what_is_not_there_and_what_is_not_allowed() {
     ] {
         let answer = anonymous.call(method.clone(), path).await;
         assert_eq!(answer.status, 405, "{method} {path}");
-        assert_eq!(
-            answer.error_message(),
-            format!("`{method}` is not allowed on `{path}`")
-        );
+        assert_eq!(answer.error_message(), format!("`{method}` is not allowed on `{path}`"));
         let set =
             |text: &str| -> HashSet<String> { text.split(',').map(|word| word.trim().to_string()).collect() };
-        assert_eq!(
-            answer.header("allow").map(set),
-            Some(set(allow)),
-            "{method} {path}"
-        );
+        assert_eq!(answer.header("allow").map(set), Some(set(allow)), "{method} {path}");
     }
 }
 
@@ -142,24 +115,16 @@ async fn head_is_get_without_a_body() {
     let bag = Jumpbag::start().await;
     bag.upload("a.ps1", "x").await.expect_status(200);
     let client = bag.client().await;
-    for path in [
-        "/api/libraryfiles",
-        "/api/libraryfiles/a.ps1",
-        "/api",
-        "/api/$metadata",
-        "/api/libraryfiles?$top=1",
-    ] {
+    for path in
+        ["/api/libraryfiles", "/api/libraryfiles/a.ps1", "/api", "/api/$metadata", "/api/libraryfiles?$top=1"]
+    {
         let (get, head) = (client.get(path).await, client.call(Method::HEAD, path).await);
         assert_eq!((get.status, head.status), (200, 200), "{path}");
         assert!(head.body.is_empty(), "{path}");
         for name in ["content-type", "content-length", "etag", "odata-version", "vary"] {
             assert_eq!(get.header(name), head.header(name), "{path}: {name}");
         }
-        assert_eq!(
-            get.header("content-length"),
-            Some(get.body.len().to_string().as_str()),
-            "{path}"
-        );
+        assert_eq!(get.header("content-length"), Some(get.body.len().to_string().as_str()), "{path}");
     }
     let absent = client.call(Method::HEAD, "/api/libraryfiles/absent").await;
     assert_eq!((absent.status, absent.body.len()), (404, 0));
@@ -195,23 +160,14 @@ async fn a_list_that_did_not_change_is_not_sent_again() {
     let client = bag.client().await;
     bag.upload("a.ps1", "x").await.expect_status(200);
     let known = async |path: &str, etag: &str| {
-        client
-            .get(path)
-            .with(|request| request.header("if-none-match", etag))
-            .await
+        client.get(path).with(|request| request.header("if-none-match", etag)).await
     };
-    for path in [
-        "/api/libraryfiles",
-        "/api/libraryfiles?$top=5&$orderby=size",
-        "/api/libraryfiles?$count=true",
-    ] {
+    for path in
+        ["/api/libraryfiles", "/api/libraryfiles?$top=5&$orderby=size", "/api/libraryfiles?$count=true"]
+    {
         let first = client.get(path).await.expect_status(200);
         let etag = first.header("etag").expect("an ETag").to_string();
-        assert_eq!(
-            client.get(path).await.header("etag"),
-            Some(etag.as_str()),
-            "{path}"
-        );
+        assert_eq!(client.get(path).await.header("etag"), Some(etag.as_str()), "{path}");
         let strong = etag.trim_start_matches("W/").to_string();
         for sent in [etag.clone(), strong, format!("\"other\", {etag}"), "*".into()] {
             let again = known(path, &sent).await;
@@ -223,18 +179,10 @@ async fn a_list_that_did_not_change_is_not_sent_again() {
         for change in 0..3 {
             match change {
                 0 => bag.upload("b.ps1", "y").await.expect_status(200),
-                1 => bag
-                    .upload("b.ps1", "z")
-                    .override_if_exists()
-                    .await
-                    .expect_status(200),
+                1 => bag.upload("b.ps1", "z").override_if_exists().await.expect_status(200),
                 _ => bag.delete("b.ps1").await.expect_status(204),
             };
-            assert_eq!(
-                known(path, &etag).await.status,
-                200,
-                "{path}: change {change} goes unseen"
-            );
+            assert_eq!(known(path, &etag).await.status, 200, "{path}: change {change} goes unseen");
         }
     }
     // The ETag of one question is not another's.
@@ -250,19 +198,13 @@ async fn answers_are_compressed_when_asked() {
     for n in 0..20 {
         bag.upload(&format!("file-{n}.ps1"), "x").await.expect_status(200);
     }
-    for path in [
-        "/api/libraryfiles",
-        "/api/libraryfiles?$top=10",
-        "/api/libraryfiles/file-1.ps1",
-        "/api/$metadata",
-    ] {
+    for path in
+        ["/api/libraryfiles", "/api/libraryfiles?$top=10", "/api/libraryfiles/file-1.ps1", "/api/$metadata"]
+    {
         let plain = client.get(path).await.expect_status(200);
         assert_eq!(plain.header("content-encoding"), None, "{path}");
         let asking = async |coding: &str| {
-            client
-                .get(path)
-                .with(|request| request.header("accept-encoding", coding))
-                .await
+            client.get(path).with(|request| request.header("accept-encoding", coding)).await
         };
         for coding in ["gzip", "deflate, gzip;q=0.5", "GZIP"] {
             let packed = asking(coding).await.expect_status(200);
@@ -270,9 +212,7 @@ async fn answers_are_compressed_when_asked() {
             let vary = packed.header("vary").unwrap_or_default().to_ascii_lowercase();
             assert_eq!(vary, "accept-encoding", "{path} {coding}");
             let mut text = String::new();
-            flate2::read::GzDecoder::new(packed.body.as_ref())
-                .read_to_string(&mut text)
-                .expect("gzip");
+            flate2::read::GzDecoder::new(packed.body.as_ref()).read_to_string(&mut text).expect("gzip");
             assert_eq!(text, plain.text(), "{path} {coding}");
         }
         for coding in ["identity", "gzip;q=0", "None"] {
@@ -293,34 +233,17 @@ async fn the_quota_is_told_on_every_answer() {
     let client = bag.client().await;
     for left in [2, 1, 0] {
         let answer = client.get("/api/libraryfiles").await.expect_status(200);
-        assert_eq!(
-            answer.header("ratelimit-policy"),
-            Some("\"minute\";q=3;w=60, \"hour\";q=1000;w=3600")
-        );
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"minute\";q=3;w=60, \"hour\";q=1000;w=3600"));
         let limit = answer.header("ratelimit").expect("a RateLimit header");
         assert!(limit.starts_with(&format!("\"minute\";r={left};t=")), "{limit}");
     }
     let refused = client.get("/api/libraryfiles").await;
-    assert_eq!(
-        (refused.status, refused.error_code().as_str()),
-        (429, "TooManyRequests")
-    );
-    let seconds: u64 = refused
-        .header("retry-after")
-        .expect("Retry-After")
-        .parse()
-        .expect("whole seconds");
+    assert_eq!((refused.status, refused.error_code().as_str()), (429, "TooManyRequests"));
+    let seconds: u64 = refused.header("retry-after").expect("Retry-After").parse().expect("whole seconds");
     assert!((1..=61).contains(&seconds), "{seconds}");
-    assert!(
-        refused
-            .header("ratelimit")
-            .is_some_and(|limit| limit.starts_with("\"minute\";r=0;t="))
-    );
+    assert!(refused.header("ratelimit").is_some_and(|limit| limit.starts_with("\"minute\";r=0;t=")));
     // What is open to all has no quota.
-    assert_eq!(
-        client.get("/api").await.expect_status(200).header("ratelimit"),
-        None
-    );
+    assert_eq!(client.get("/api").await.expect_status(200).header("ratelimit"), None);
 }
 
 #[tokio::test]
@@ -349,23 +272,14 @@ async fn the_service_says_what_it_holds() {
     let metadata = bag.anonymous().get("/api/$metadata").await.expect_status(200);
     assert_eq!(metadata.header("content-type"), Some("application/xml"));
     assert_eq!(metadata.header("odata-version"), Some("4.0"));
-    let told = python("metadata.py")
-        .env("BASE_URL", bag.url())
-        .run()
-        .await
-        .json();
+    let told = python("metadata.py").env("BASE_URL", bag.url()).run().await.json();
     assert_eq!(told["schema"], "microsoft.windowsDefenderATP.api");
     assert_eq!(
         told["sets"],
         serde_json::json!({ "LibraryFiles": "microsoft.windowsDefenderATP.api.LibraryFile" })
     );
-    assert_eq!(
-        told["types"]["LibraryFile"]["key"],
-        serde_json::json!(["fileName"])
-    );
-    let described = told["types"]["LibraryFile"]["properties"]
-        .as_object()
-        .expect("properties");
+    assert_eq!(told["types"]["LibraryFile"]["key"], serde_json::json!(["fileName"]));
+    let described = told["types"]["LibraryFile"]["properties"].as_object().expect("properties");
     let served = entity.as_object().expect("an entity");
     let served: HashSet<&String> = served.keys().filter(|name| !name.starts_with('@')).collect();
     assert_eq!(described.keys().collect::<HashSet<_>>(), served);

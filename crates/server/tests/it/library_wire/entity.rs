@@ -72,10 +72,7 @@ async fn a_file_from_upload_to_delete() {
     let one = client.get("/api/libraryfiles/triage.PS1").await;
     assert_eq!(one.text(), uploaded.text(), "the entity is the same everywhere");
 
-    let replaced = client
-        .upload("triage.PS1", "Get-Service")
-        .override_if_exists()
-        .await;
+    let replaced = client.upload("triage.PS1", "Get-Service").override_if_exists().await;
     insta::assert_snapshot!(replaced.snapshot(), @r#"
     200
     cache-control: no-cache
@@ -179,12 +176,7 @@ async fn an_override_keeps_who_and_when_and_moves_the_rest() {
     let other = bag.register("somebody else", &["Library.Manage"]).await;
     let token = bag.request_token(&other).await.json()["access_token"].clone();
     let other = bag.anonymous().with_token(token.as_str().expect("a token"));
-    let second = other
-        .upload("A.ps1", "22")
-        .override_if_exists()
-        .await
-        .expect_status(200)
-        .json();
+    let second = other.upload("A.ps1", "22").override_if_exists().await.expect_status(200).json();
     for kept in ["id", "creationTime", "createdBy"] {
         assert_eq!(second[kept], first[kept], "{kept}");
     }
@@ -199,10 +191,7 @@ async fn an_override_keeps_who_and_when_and_moves_the_rest() {
 
     bag.delete("a.ps1").await.expect_status(204);
     let third = other.upload("a.ps1", "1").await.expect_status(200).json();
-    assert_ne!(
-        third["id"], first["id"],
-        "a name that was deleted and comes again is another file"
-    );
+    assert_ne!(third["id"], first["id"], "a name that was deleted and comes again is another file");
     assert_eq!(third["createdBy"], "somebody else");
     assert!(time(&third["creationTime"]) > time(&second["lastUpdatedTime"]));
     assert_eq!(third["sha256"], first["sha256"]);
@@ -219,25 +208,15 @@ async fn empty_texts_are_null_and_has_parameters_is_a_field_of_its_own() {
     let bag = Jumpbag::start().await;
     let client = bag.client().await;
     let upload = async |name: &str, fields: &[(&str, &str)]| -> Value {
-        let form = fields
-            .iter()
-            .fold(Form::new().file(name, "x"), |form, (name, value)| {
-                form.field(name, value)
-            });
+        let form =
+            fields.iter().fold(Form::new().file(name, "x"), |form, (name, value)| form.field(name, value));
         let entity = post_form(&client, form).await.expect_status(200).json();
         let listed = client.get(&format!("/api/libraryfiles/{name}")).await.json();
         assert_eq!(entity, listed);
         entity
     };
-    let empty = upload(
-        "empty",
-        &[
-            ("Description", ""),
-            ("ParametersDescription", ""),
-            ("HasParameters", ""),
-        ],
-    )
-    .await;
+    let empty =
+        upload("empty", &[("Description", ""), ("ParametersDescription", ""), ("HasParameters", "")]).await;
     assert_eq!(empty["description"], Value::Null);
     assert_eq!(empty["parametersDescription"], Value::Null);
     assert_eq!(empty["hasParameters"], false);
@@ -246,56 +225,31 @@ async fn empty_texts_are_null_and_has_parameters_is_a_field_of_its_own() {
     for (name, fields, wanted) in [
         ("described", vec![("ParametersDescription", "-X")], true),
         ("said", vec![("HasParameters", "True")], true),
-        (
-            "said-no",
-            vec![("ParametersDescription", "-X"), ("HasParameters", "FALSE")],
-            false,
-        ),
+        ("said-no", vec![("ParametersDescription", "-X"), ("HasParameters", "FALSE")], false),
         ("neither", vec![("Description", "d")], false),
-        (
-            "undecided",
-            vec![("ParametersDescription", "-X"), ("HasParameters", "")],
-            true,
-        ),
+        ("undecided", vec![("ParametersDescription", "-X"), ("HasParameters", "")], true),
     ] {
         assert_eq!(upload(name, &fields).await["hasParameters"], wanted, "{name}");
     }
     let words = "Zeile 1\r\nZeile 2\t„Ü“ 脚本 🙂 \"quoted\" \\ <b>";
-    assert_eq!(
-        upload("words", &[("Description", words)]).await["description"],
-        words
-    );
+    assert_eq!(upload("words", &[("Description", words)]).await["description"], words);
 }
 
 #[tokio::test]
 async fn names_are_one_whatever_their_case() {
     let database = postgres_database().await;
-    let on_postgres = Jumpbag::options()
-        .set("database_url", &database.url)
-        .start()
-        .await;
+    let on_postgres = Jumpbag::options().set("database_url", &database.url).start().await;
     for bag in [Jumpbag::start().await, on_postgres] {
         for (first, second, encoded) in [
-            (
-                "Straße-ÄÖÜ.ps1",
-                "straße-äöü.PS1",
-                "STRA%C3%9FE-%C3%84%C3%96%C3%9C.ps1",
-            ),
+            ("Straße-ÄÖÜ.ps1", "straße-äöü.PS1", "STRA%C3%9FE-%C3%84%C3%96%C3%9C.ps1"),
             ("ΑΒΓ.sh", "αβγ.SH", "%CE%91%CE%B2%CE%B3.sh"),
             ("Скрипт", "СКРИПТ", "%D1%81%D0%BA%D1%80%D0%B8%D0%BF%D1%82"),
         ] {
             bag.upload(first, "1").await.expect_status(200);
             let refused = bag.upload(second, "2").await;
-            assert_eq!(
-                (refused.status, refused.error_code().as_str()),
-                (400, "InvalidInput"),
-                "{second}"
-            );
+            assert_eq!((refused.status, refused.error_code().as_str()), (400, "InvalidInput"), "{second}");
             assert_eq!(bag.names().await, [first]);
-            bag.upload(second, "2")
-                .override_if_exists()
-                .await
-                .expect_status(200);
+            bag.upload(second, "2").override_if_exists().await.expect_status(200);
             assert_eq!(bag.names().await, [second], "the newest spelling stands");
             bag.delete(encoded).await.expect_status(204);
         }
@@ -309,10 +263,7 @@ async fn the_list_goes_by_name_ignoring_case() {
     for name in ["b.ps1", "C.ps1", "a.ps1", "Ä.ps1", "_.ps1", "B2.ps1"] {
         bag.upload(name, "x").await.expect_status(200);
     }
-    assert_eq!(
-        bag.names().await,
-        ["_.ps1", "a.ps1", "b.ps1", "B2.ps1", "C.ps1", "Ä.ps1"]
-    );
+    assert_eq!(bag.names().await, ["_.ps1", "a.ps1", "b.ps1", "B2.ps1", "C.ps1", "Ä.ps1"]);
 }
 
 /// Without an override exactly one of many uploads of one name wins, and the library is that one's.
@@ -330,22 +281,13 @@ async fn one_of_32_racers_wins() {
             let (won, lost): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
             assert_eq!((won.len(), lost.len()), (1, 31));
             for answer in lost {
-                assert_eq!(
-                    (answer.status, answer.error_code().as_str()),
-                    (400, "InvalidInput")
-                );
+                assert_eq!((answer.status, answer.error_code().as_str()), (400, "InvalidInput"));
                 assert!(answer.error_message().contains("already exists"));
             }
-            let kept = client
-                .get(&format!("/api/libraryfiles/{name}"))
-                .await
-                .expect_status(200);
+            let kept = client.get(&format!("/api/libraryfiles/{name}")).await.expect_status(200);
             assert_eq!(kept.json(), won[0].json());
         }
         let (status, report, _) = bag.command(&["check", "--repair"]).await;
-        assert!(
-            status.success() && report.contains("0 problems, 0 ownerless"),
-            "{report}"
-        );
+        assert!(status.success() && report.contains("0 problems, 0 ownerless"), "{report}");
     }
 }

@@ -24,29 +24,20 @@ async fn a_client_that_asks_before_it_sends_is_told_to_go_on() {
     let body = Form::new().file("asked.bin", vec![b'x'; 200_000]).end();
     let mut raw = Raw::connect(&bag.url()).await;
     let head = head(&bag, "1.1").await;
-    raw.send(format!(
-        "{head}content-length: {}\r\nExpect: 100-continue\r\n\r\n",
-        body.len()
-    ))
-    .await
-    .expect("an open connection");
+    raw.send(format!("{head}content-length: {}\r\nExpect: 100-continue\r\n\r\n", body.len()))
+        .await
+        .expect("an open connection");
     let go_on = raw.response(SOON).await.expect("a response before the body");
     assert_eq!(go_on.status, 100);
     raw.send(&body).await.expect("an open connection");
     let answer = raw.response(SOON).await.expect("an answer");
-    assert_eq!(
-        (answer.status, answer.json()["size"].clone()),
-        (200, 200_000.into())
-    );
+    assert_eq!((answer.status, answer.json()["size"].clone()), (200, 200_000.into()));
 }
 
 #[tokio::test]
 async fn a_chunked_body_cut_anywhere_is_one_body() {
     let bag = Jumpbag::start().await;
-    let body = Form::new()
-        .field("Description", "d")
-        .file("chunked.bin", vec![b'x'; 100])
-        .end();
+    let body = Form::new().field("Description", "d").file("chunked.bin", vec![b'x'; 100]).end();
     let head = head(&bag, "1.1").await;
     let mut raw = Raw::connect(&bag.url()).await;
     // One connection for all of them: each body is read to its end.
@@ -75,10 +66,7 @@ async fn http_1_0_is_answered_and_closed() {
     let address = bag.url();
     let address = address.strip_prefix("http://").expect("plain http");
     let token = bag.token(&["Library.Manage"]).await;
-    let upload = [
-        format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes(),
-        body,
-    ];
+    let upload = [format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes(), body];
     let list = format!(
         "GET /api/libraryfiles HTTP/1.0\r\nauthorization: BEARER {token}\r\nconnection: None\r\n\r\n"
     );
@@ -101,26 +89,17 @@ async fn http_2_without_tls_and_with() {
     let plain = Jumpbag::start().await;
     let encrypted = Jumpbag::options().tls().start().await;
     let pem = std::fs::read(encrypted.ca_file()).expect("the server's certificate");
-    let prior_knowledge = reqwest::Client::builder()
-        .no_proxy()
-        .http2_prior_knowledge()
-        .build()
-        .expect("an HTTP client");
+    let prior_knowledge =
+        reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("an HTTP client");
     for (bag, http) in [(&plain, prior_knowledge), (&encrypted, http_trusting(&pem))] {
-        let probe = http
-            .get(format!("{}/api", bag.url()))
-            .send()
-            .await
-            .expect("an answer");
+        let probe = http.get(format!("{}/api", bag.url())).send().await.expect("an answer");
         assert_eq!(probe.version(), http::Version::HTTP_2);
         let token = bag.token(&["Library.Manage"]).await;
         let client = Client::new(http.clone(), &bag.url(), Some(token));
         // Many at once over one connection, and small beside large.
         let uploads = (0..20_u8).map(|n| {
             let size = if n % 2 == 0 { 10 } else { 1_000_000 };
-            client
-                .upload(&format!("two-{n:02}.bin"), vec![n; size])
-                .into_future()
+            client.upload(&format!("two-{n:02}.bin"), vec![n; size]).into_future()
         });
         let answers: Vec<Answer> = futures_util::future::join_all(uploads).await;
         for answer in answers {
@@ -131,18 +110,9 @@ async fn http_2_without_tls_and_with() {
             );
         }
         assert_eq!(bag.names().await.len(), 20);
-        let refused = client
-            .with_token("nonsense")
-            .upload("x", vec![0; 5_000_000])
-            .await;
-        assert_eq!(
-            (refused.status, refused.error_code().as_str()),
-            (401, "Unauthorized")
-        );
-        client
-            .get("/api/libraryfiles/two-00.bin")
-            .await
-            .expect_status(200);
+        let refused = client.with_token("nonsense").upload("x", vec![0; 5_000_000]).await;
+        assert_eq!((refused.status, refused.error_code().as_str()), (401, "Unauthorized"));
+        client.get("/api/libraryfiles/two-00.bin").await.expect_status(200);
     }
 }
 

@@ -12,10 +12,7 @@ async fn field_names_in_any_letter_case_and_parts_in_any_order() {
     let bag = Jumpbag::start().await;
     let client = bag.client().await;
     let file = |form: Form, field: &str, name: &str| {
-        form.part(
-            format!("Content-Disposition: form-data; name=\"{field}\"; filename=\"{name}\""),
-            "x",
-        )
+        form.part(format!("Content-Disposition: form-data; name=\"{field}\"; filename=\"{name}\""), "x")
     };
     let last = Form::new()
         .field("description", "d")
@@ -23,9 +20,8 @@ async fn field_names_in_any_letter_case_and_parts_in_any_order() {
         .field("hasparameters", "TRUE")
         .field("overrideIfExists", "False");
     let last = post_form(&client, file(last, "File", "last.ps1")).await;
-    let first = file(Form::new(), "FILE", "first.ps1")
-        .field("DESCRIPTION", "d")
-        .field("parametersDescription", "p");
+    let first =
+        file(Form::new(), "FILE", "first.ps1").field("DESCRIPTION", "d").field("parametersDescription", "p");
     let first = post_form(&client, first).await;
     let middle =
         file(Form::new().field("Description", "d"), "fIlE", "middle.ps1").field("ParametersDescription", "p");
@@ -51,10 +47,7 @@ async fn file_parts_as_clients_write_them() {
             "curl.ps1",
         ),
         // requests with a bare file object: no content type
-        (
-            "Content-Disposition: form-data; name=\"file\"; filename=\"requests.ps1\"",
-            "requests.ps1",
-        ),
+        ("Content-Disposition: form-data; name=\"file\"; filename=\"requests.ps1\"", "requests.ps1"),
         (
             "Content-Disposition: form-data; name=\"file\"; filename=\"bogus.ps1\"\r\nContent-Type: application-type/octet-stream",
             "bogus.ps1",
@@ -74,32 +67,20 @@ async fn file_parts_as_clients_write_them() {
              filename*=utf-8''%C3%BCmlaut.ps1",
             "ümlaut.ps1",
         ),
-        (
-            "Content-Disposition: form-data; name=file; filename==?utf-8?B?d8O2cnRlci5wczE=?=",
-            "wörter.ps1",
-        ),
+        ("Content-Disposition: form-data; name=file; filename==?utf-8?B?d8O2cnRlci5wczE=?=", "wörter.ps1"),
         // The extended form wins, wherever it stands.
         (
             "Content-Disposition: form-data; filename*=UTF-8'de'%e2%82%ac.ps1; name=\"file\"; filename=\"plain.ps1\"",
             "€.ps1",
         ),
-        (
-            "Content-Disposition: form-data; name=file; filename*=iso-8859-1''latin-%FC.ps1",
-            "latin-ü.ps1",
-        ),
+        ("Content-Disposition: form-data; name=file; filename*=iso-8859-1''latin-%FC.ps1", "latin-ü.ps1"),
         // Raw UTF-8, as curl, requests and node send it
         (
             "Content-Disposition: form-data; name=\"file\"; filename=\"skript-äöü-脚本.ps1\"",
             "skript-äöü-脚本.ps1",
         ),
-        (
-            "Content-Disposition: form-data; name=\"file\"; filename=\"quote%22d.ps1\"",
-            "quote\"d.ps1",
-        ),
-        (
-            "Content-Disposition: form-data; name=\"file\"; filename=\"back\\\"slash.ps1\"",
-            "back\"slash.ps1",
-        ),
+        ("Content-Disposition: form-data; name=\"file\"; filename=\"quote%22d.ps1\"", "quote\"d.ps1"),
+        ("Content-Disposition: form-data; name=\"file\"; filename=\"back\\\"slash.ps1\"", "back\"slash.ps1"),
         // A client that quotes names by itself means what it sends.
         (
             "Content-Disposition: form-data; name=\"file\"; filename=\"per%20cent%2F.ps1\"",
@@ -109,30 +90,18 @@ async fn file_parts_as_clients_write_them() {
             "Content-Disposition: form-data; name=\"file\"; filename=\"two words; and more.ps1\"",
             "two words; and more.ps1",
         ),
-        (
-            "content-disposition:form-data;name=file;filename=lower.ps1",
-            "lower.ps1",
-        ),
-        (
-            "CONTENT-DISPOSITION: FORM-DATA; NAME=\"file\"; FILENAME=\"upper.ps1\"",
-            "upper.ps1",
-        ),
+        ("content-disposition:form-data;name=file;filename=lower.ps1", "lower.ps1"),
+        ("CONTENT-DISPOSITION: FORM-DATA; NAME=\"file\"; FILENAME=\"upper.ps1\"", "upper.ps1"),
         (
             "Content-Disposition: form-data; name=\"file\"; filename=\"binary.ps1\"\r\nContent-Transfer-Encoding: binary",
             "binary.ps1",
         ),
-        (
-            "Content-Disposition: form-data;\r\n name=\"file\";\r\n\tfilename=\"folded.ps1\"",
-            "folded.ps1",
-        ),
+        ("Content-Disposition: form-data;\r\n name=\"file\";\r\n\tfilename=\"folded.ps1\"", "folded.ps1"),
         (
             "X-Custom: 1\r\nContent-Length: 1\r\nContent-Disposition: form-data; name=\"file\"; filename=\"more.ps1\"",
             "more.ps1",
         ),
-        (
-            "Content-Disposition: form-data; name=\"file\"; filename=\"no-extension\"",
-            "no-extension",
-        ),
+        ("Content-Disposition: form-data; name=\"file\"; filename=\"no-extension\"", "no-extension"),
     ] {
         let answer = post_form(&client, Form::new().part(headers, "x")).await;
         assert_eq!(answer.status, 200, "{headers}: {}", answer.text());
@@ -148,27 +117,11 @@ async fn text_parts_as_clients_write_them() {
     let client = bag.client().await;
     for (n, (headers, bytes, wanted)) in [
         ("name=\"Description\"", "Grüße".as_bytes(), "Grüße"),
-        (
-            "name=Description\r\nContent-Type: text/plain; charset=utf-8",
-            "Grüße".as_bytes(),
-            "Grüße",
-        ),
-        (
-            "name=Description\r\nContent-Type: text/plain; charset=ISO-8859-1",
-            b"Gr\xfc\xdfe",
-            "Grüße",
-        ),
+        ("name=Description\r\nContent-Type: text/plain; charset=utf-8", "Grüße".as_bytes(), "Grüße"),
+        ("name=Description\r\nContent-Type: text/plain; charset=ISO-8859-1", b"Gr\xfc\xdfe", "Grüße"),
         ("name=Description\r\nContent-Type: text/plain", b"plain", "plain"),
-        (
-            "name=Description\r\nContent-Type: text/plain; charset=utf-8",
-            b"\xef\xbb\xbfmarked",
-            "marked",
-        ),
-        (
-            "name=\"Description\"",
-            b"two\r\nlines\n--b0undar",
-            "two\r\nlines\n--b0undar",
-        ),
+        ("name=Description\r\nContent-Type: text/plain; charset=utf-8", b"\xef\xbb\xbfmarked", "marked"),
+        ("name=\"Description\"", b"two\r\nlines\n--b0undar", "two\r\nlines\n--b0undar"),
     ]
     .into_iter()
     .enumerate()
@@ -189,10 +142,7 @@ async fn boundaries_as_clients_write_them() {
         ("multipart/form-data; boundary=plain", "plain"),
         ("multipart/form-data; boundary=\"quoted\"", "quoted"),
         ("Multipart/Form-Data; BOUNDARY=Case", "Case"),
-        (
-            "multipart/form-data; charset=utf-8; boundary=----WebKitFormBoundaryx",
-            "----WebKitFormBoundaryx",
-        ),
+        ("multipart/form-data; charset=utf-8; boundary=----WebKitFormBoundaryx", "----WebKitFormBoundaryx"),
         ("multipart/form-data; boundary=+++", "+++"),
         ("multipart/form-data;boundary=\"a b:c/d=?\"", "a b:c/d=?"),
         (
@@ -221,24 +171,14 @@ async fn booleans_in_any_letter_case_and_empty_ones() {
     let bag = Jumpbag::options().set("rate_limits", false).start().await;
     let client = bag.client().await;
     let upload = async |value: &str| -> Answer {
-        post_form(
-            &client,
-            Form::new().file("a.ps1", "x").field("OverrideIfExists", value),
-        )
-        .await
+        post_form(&client, Form::new().file("a.ps1", "x").field("OverrideIfExists", value)).await
     };
     upload("").await.expect_status(200);
     for yes in ["true", "True", "TRUE", " true\r\n"] {
         upload(yes).await.expect_status(200);
     }
     for no in ["false", "False", "FALSE", ""] {
-        assert!(
-            upload(no)
-                .await
-                .expect_status(400)
-                .error_message()
-                .contains("already exists")
-        );
+        assert!(upload(no).await.expect_status(400).error_message().contains("already exists"));
     }
 }
 
@@ -260,9 +200,7 @@ async fn fields_of_the_clients_own_are_ignored() {
 async fn a_file_called_like_its_field_is_warned_of() {
     let bag = Jumpbag::start().await;
     let client = bag.client().await;
-    let answer = post_form(&client, Form::new().file("file", "x"))
-        .await
-        .expect_status(200);
+    let answer = post_form(&client, Form::new().file("file", "x")).await.expect_status(200);
     assert_eq!(answer.json()["fileName"], "file");
     assert_eq!(
         answer.header("jumpbag-warning"),
@@ -286,15 +224,9 @@ async fn bytes_are_taken_as_they_are() {
         ("large", vec![b'l'; 65_537]),
         ("larger", every_byte.repeat(8000)),
     ] {
-        let digest = Sha256::digest(&bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect::<String>();
+        let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let size = bytes.len();
-        let entity = post_form(&client, Form::new().file(name, bytes))
-            .await
-            .expect_status(200)
-            .json();
+        let entity = post_form(&client, Form::new().file(name, bytes)).await.expect_status(200).json();
         assert_eq!(entity["sha256"], digest.as_str(), "{name}");
         assert_eq!(entity["size"], size, "{name}");
     }

@@ -97,23 +97,12 @@ impl Model {
                 entity.id.clone_from(&first.id);
                 file.versions.push(entity.clone());
             }
-            None => self.files.push(File {
-                id: None,
-                deleted: None,
-                versions: vec![entity.clone()],
-            }),
+            None => self.files.push(File { id: None, deleted: None, versions: vec![entity.clone()] }),
         }
         self.change += 1;
-        let kept = Kept {
-            size: entity.size,
-            in_blob: upload.size > self.small,
-        };
+        let kept = Kept { size: entity.size, in_blob: upload.size > self.small };
         // The newest copy of the bytes is the one that is kept.
-        if self
-            .contents
-            .insert(entity.sha256.clone(), kept)
-            .is_some_and(|before| before.in_blob)
-        {
+        if self.contents.insert(entity.sha256.clone(), kept).is_some_and(|before| before.in_blob) {
             self.garbage.push(now);
         }
         Some(entity)
@@ -142,10 +131,7 @@ impl Model {
     }
 
     pub fn find(&self, name: &str) -> Option<&LibraryFile> {
-        self.files
-            .iter()
-            .find(|file| file.lives_as(name))
-            .map(File::current)
+        self.files.iter().find(|file| file.lives_as(name)).map(File::current)
     }
 
     /// The page that a query asks for, and how many match in all if that is asked.
@@ -159,10 +145,7 @@ impl Model {
         let found = matching(&living, query);
         let count = query.count.then_some(found.len() as u64);
         let top = query.top.unwrap_or(u64::MAX) as usize;
-        (
-            found.into_iter().skip(query.skip as usize).take(top).collect(),
-            count,
-        )
+        (found.into_iter().skip(query.skip as usize).take(top).collect(), count)
     }
 
     /// How many versions and blobs go.
@@ -172,16 +155,9 @@ impl Model {
             .into_iter()
             .partition(|file| file.deleted.is_some_and(|at| at < before));
         self.files = kept;
-        let needed: BTreeSet<&String> = self
-            .files
-            .iter()
-            .flat_map(|file| &file.versions)
-            .map(|v| &v.sha256)
-            .collect();
-        let freed = self
-            .contents
-            .iter()
-            .filter(|(digest, _)| !needed.contains(digest));
+        let needed: BTreeSet<&String> =
+            self.files.iter().flat_map(|file| &file.versions).map(|v| &v.sha256).collect();
+        let freed = self.contents.iter().filter(|(digest, _)| !needed.contains(digest));
         let freed: Vec<String> = freed.map(|(digest, _)| digest.clone()).collect();
         for digest in freed {
             if self.contents.remove(&digest).is_some_and(|kept| kept.in_blob) {
@@ -220,9 +196,7 @@ impl Model {
         let numbered = |file: &File| {
             let id = file.id.clone().unwrap_or_default();
             let versions = (1..).zip(file.versions.clone());
-            versions
-                .map(move |(number, version)| ((id.clone(), number), version))
-                .collect::<Vec<_>>()
+            versions.map(move |(number, version)| ((id.clone(), number), version)).collect::<Vec<_>>()
         };
         self.files.iter().flat_map(numbered).collect()
     }

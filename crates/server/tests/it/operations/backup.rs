@@ -25,10 +25,7 @@ async fn change(client: Client, writer: usize, mut stop: tokio::sync::watch::Rec
         let upload = client.upload(&name, content(&name, round)).override_if_exists();
         upload.await.expect_status(200);
         if round.is_multiple_of(4) {
-            client
-                .delete(&format!("/api/libraryfiles/{name}"))
-                .await
-                .expect_status(204);
+            client.delete(&format!("/api/libraryfiles/{name}")).await.expect_status(204);
         }
     }
     round
@@ -41,26 +38,16 @@ async fn a_backup_made_under_load_comes_back_whole_on_either_database() {
     let mut still = Vec::new();
     for n in 0..10 {
         let name = format!("still-{n}.bin");
-        let entity = client
-            .upload(&name, content(&name, n))
-            .description("same before and after")
-            .await;
+        let entity = client.upload(&name, content(&name, n)).description("same before and after").await;
         let mut entity = entity.expect_status(200).json();
-        entity
-            .as_object_mut()
-            .expect("an entity")
-            .remove("@odata.context");
+        entity.as_object_mut().expect("an entity").remove("@odata.context");
         still.push(entity);
     }
     let registration = bag.register("known", &["Library.Manage"]).await;
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let writers: Vec<_> = (0..4)
-        .map(|writer| tokio::spawn(change(client.clone(), writer, stopped.clone())))
-        .collect();
-    eventually("the library is busy", async || {
-        (bag.names().await.len() > 20).then_some(())
-    })
-    .await;
+    let writers: Vec<_> =
+        (0..4).map(|writer| tokio::spawn(change(client.clone(), writer, stopped.clone()))).collect();
+    eventually("the library is busy", async || (bag.names().await.len() > 20).then_some(())).await;
     let folder = bag.data_dir().with_extension("backup");
     let (status, said, stderr) = bag.command(&["backup", &folder.display().to_string()]).await;
     assert!(status.success(), "{stderr}");
@@ -72,10 +59,8 @@ async fn a_backup_made_under_load_comes_back_whole_on_either_database() {
 
     let database = postgres_database().await;
     let other = tempfile::tempdir().expect("a temporary folder");
-    let targets = [
-        ("sqlite", Jumpbag::options()),
-        ("postgres", Jumpbag::options().set("database_url", &database.url)),
-    ];
+    let targets =
+        [("sqlite", Jumpbag::options()), ("postgres", Jumpbag::options().set("database_url", &database.url))];
     let mut lists = Vec::new();
     for (name, options) in targets {
         let restored = restore(options, &other.path().join(name), &folder).await;
@@ -88,11 +73,7 @@ async fn a_backup_made_under_load_comes_back_whole_on_either_database() {
         assert!(status.success(), "{report}");
         // Who was registered is registered, and goes on where the backup ends.
         restored.request_token(&registration).await.expect_status(200);
-        restored
-            .upload("still-0.bin", "new")
-            .override_if_exists()
-            .await
-            .expect_status(200);
+        restored.upload("still-0.bin", "new").override_if_exists().await.expect_status(200);
         restored.delete("still-1.bin").await.expect_status(204);
         lists.push(list);
     }
@@ -117,16 +98,10 @@ async fn a_backup_is_not_made_over_something_nor_restored_from_nothing() {
     let (status, _, stderr) = bag.command(&["backup", &folder]).await;
     assert!(!status.success() && stderr.contains("exists"), "{stderr}");
     let (status, _, stderr) = bag.command(&["restore", "/nowhere"]).await;
-    assert!(
-        !status.success() && stderr.contains("holds no backup"),
-        "{stderr}"
-    );
+    assert!(!status.success() && stderr.contains("holds no backup"), "{stderr}");
     let blobs = bag.data_dir().join("blobs").display().to_string();
     let (status, _, stderr) = bag.command(&["restore", &blobs]).await;
-    assert!(
-        !status.success() && stderr.contains("holds no backup"),
-        "{stderr}"
-    );
+    assert!(!status.success() && stderr.contains("holds no backup"), "{stderr}");
 }
 
 #[tokio::test]
@@ -135,9 +110,7 @@ async fn check_reports_ownerless_blobs_and_repair_removes_them_alone() {
     let blobs = bag.data_dir().join("blobs");
     let large = vec![b'k'; 100_000];
     bag.upload("kept.bin", large.clone()).await.expect_status(200);
-    bag.upload("deleted.bin", vec![b'd'; 100_000])
-        .await
-        .expect_status(200);
+    bag.upload("deleted.bin", vec![b'd'; 100_000]).await.expect_status(200);
     bag.delete("deleted.bin").await.expect_status(204);
     // The same bytes once more: the new blob is the one that counts, the old one stays for a while.
     bag.upload("same.bin", large.clone()).await.expect_status(200);
@@ -167,18 +140,12 @@ async fn check_reports_ownerless_blobs_and_repair_removes_them_alone() {
     );
     assert!(stray.exists());
     let (status, report, _) = bag.command(&["check", "--repair"]).await;
-    assert!(
-        status.success() && report.contains("2 ownerless blobs removed"),
-        "{report}"
-    );
+    assert!(status.success() && report.contains("2 ownerless blobs removed"), "{report}");
     assert!(!stray.exists() && !unfinished.exists());
     assert_eq!(std::fs::read_dir(&blobs).expect("the blob folder").count(), owned);
     let (status, report, _) = bag.command(&["check"]).await;
     assert!(status.success(), "{report}");
     let entity: Value = bag.client().await.get("/api/libraryfiles/kept.bin").await.json();
-    let digest: String = Sha256::digest(&large)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(&large).iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(entity["sha256"], digest.as_str());
 }

@@ -24,32 +24,23 @@ async fn a_server_is_healthy_and_ready_and_says_so_elsewhere_than_its_api() {
 async fn a_server_without_its_blob_folder_is_not_ready() {
     let bag = Jumpbag::start().await;
     let (folder, away) = (bag.data_dir().join("blobs"), bag.data_dir().join("away"));
-    bag.upload("kept.bin", vec![b'k'; 100_000])
-        .await
-        .expect_status(200);
+    bag.upload("kept.bin", vec![b'k'; 100_000]).await.expect_status(200);
     std::fs::rename(&folder, &away).expect("move the folder away");
     let answer = bag.ops("/readyz").await.expect_status(503);
     assert!(answer.text().starts_with("blobs: "), "{}", answer.text());
     bag.ops("/healthz").await.expect_status(200);
     // Nor does an upload make a folder in which nothing else is.
-    bag.upload("lost.bin", vec![b'l'; 100_000])
-        .await
-        .expect_status(500);
+    bag.upload("lost.bin", vec![b'l'; 100_000]).await.expect_status(500);
     assert!(!folder.exists());
     std::fs::rename(&away, &folder).expect("put the folder back");
     bag.ops("/readyz").await.expect_status(200);
-    bag.upload("more.bin", vec![b'm'; 100_000])
-        .await
-        .expect_status(200);
+    bag.upload("more.bin", vec![b'm'; 100_000]).await.expect_status(200);
 }
 
 #[tokio::test]
 async fn a_server_without_its_database_is_not_ready() {
     let database = postgres_database().await;
-    let bag = Jumpbag::options()
-        .set("database_url", &database.url)
-        .start()
-        .await;
+    let bag = Jumpbag::options().set("database_url", &database.url).start().await;
     let client = bag.client().await;
     client.get("/api/libraryfiles").await.expect_status(200);
     bag.ops("/readyz").await.expect_status(200);
@@ -58,26 +49,16 @@ async fn a_server_without_its_database_is_not_ready() {
     assert!(answer.text().starts_with("database: "), "{}", answer.text());
     bag.ops("/healthz").await.expect_status(200);
     let refused = client.get("/api/libraryfiles").await;
-    assert!(
-        refused.status == 503 || refused.status == 500,
-        "{}",
-        refused.text()
-    );
+    assert!(refused.status == 503 || refused.status == 500, "{}", refused.text());
     assert!(!refused.text().contains("test_"), "{}", refused.text());
 }
 
 #[tokio::test]
 async fn metrics_count_what_happened() {
-    let bag = Jumpbag::options()
-        .set("library_calls_per_minute", 6)
-        .start()
-        .await;
+    let bag = Jumpbag::options().set("library_calls_per_minute", 6).start().await;
     let client = bag.client().await;
     client.upload("a.ps1", vec![b'a'; 1000]).await.expect_status(200);
-    client
-        .upload("b.bin", vec![b'b'; 100_000])
-        .await
-        .expect_status(200);
+    client.upload("b.bin", vec![b'b'; 100_000]).await.expect_status(200);
     client.upload("a.ps1", "taken").await.expect_status(400);
     client.delete("/api/libraryfiles/a.ps1").await.expect_status(204);
     client.get("/api/libraryfiles/absent").await.expect_status(404);
@@ -87,26 +68,18 @@ async fn metrics_count_what_happened() {
     for path in ["/nothing", "/else"] {
         bag.anonymous().get(path).await.expect_status(404);
     }
-    bag.anonymous()
-        .call("BREW".parse().expect("a method"), "/api")
-        .await
-        .expect_status(405);
+    bag.anonymous().call("BREW".parse().expect("a method"), "/api").await.expect_status(405);
 
     let answer = bag.ops("/metrics").await.expect_status(200);
     let content_type = answer.header("content-type").unwrap_or_default();
-    assert!(
-        content_type.starts_with("application/openmetrics-text; version=1.0.0"),
-        "{content_type}"
-    );
+    assert!(content_type.starts_with("application/openmetrics-text; version=1.0.0"), "{content_type}");
     let text = answer.text();
     assert!(text.ends_with("# EOF\n"), "{text}");
     let values = values(&text);
     let requests = |method: &str, route: &str, status: u16| {
         let name =
             format!("jumpbag_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}}");
-        *values
-            .get(&name)
-            .unwrap_or_else(|| panic!("no `{name}` in\n{text}"))
+        *values.get(&name).unwrap_or_else(|| panic!("no `{name}` in\n{text}"))
     };
     let (files, one) = ("/api/libraryfiles", "/api/libraryfiles/{fileName}");
     assert_eq!(requests("POST", files, 200), 2.0);
@@ -135,10 +108,7 @@ async fn metrics_count_what_happened() {
     let connections = async || values_now(&bag).await["jumpbag_connections"];
     let with_it = connections().await;
     drop(open);
-    eventually("the connection is gone", async || {
-        (connections().await < with_it).then_some(())
-    })
-    .await;
+    eventually("the connection is gone", async || (connections().await < with_it).then_some(())).await;
 }
 
 async fn values_now(bag: &Jumpbag) -> BTreeMap<String, f64> {
@@ -149,13 +119,8 @@ fn values(text: &str) -> BTreeMap<String, f64> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples
         .map(|line| {
-            let (name, value) = line
-                .rsplit_once(' ')
-                .unwrap_or_else(|| panic!("no sample: {line}"));
-            (
-                name.to_string(),
-                value.parse().unwrap_or_else(|_| panic!("no number: {line}")),
-            )
+            let (name, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no sample: {line}"));
+            (name.to_string(), value.parse().unwrap_or_else(|_| panic!("no number: {line}")))
         })
         .collect()
 }

@@ -13,43 +13,16 @@ async fn every_request_has_one_line_with_all_that_is_known_of_it() {
     let bag = Jumpbag::options().set("log_format", "json").start().await;
     let registration = bag.register("logged", &["Library.Manage"]).await;
     let token = bag.request_token(&registration).await.expect_status(200).json();
-    let client = bag
-        .anonymous()
-        .with_token(token["access_token"].as_str().expect("a token"));
+    let client = bag.anonymous().with_token(token["access_token"].as_str().expect("a token"));
     let caller = format!("app {} {}", registration.tenant, registration.client_id);
     let mut wanted = HashMap::new();
     let anonymous = bag.anonymous();
     for (answer, caller, method, route) in [
-        (
-            client.upload("a.ps1", "12345").await,
-            caller.as_str(),
-            "POST",
-            "/api/libraryfiles",
-        ),
-        (
-            client.get("/API/LibraryFiles/").await,
-            &caller,
-            "GET",
-            "/api/libraryfiles",
-        ),
-        (
-            client.get("/api/libraryfiles/absent").await,
-            &caller,
-            "GET",
-            "/api/libraryfiles/{fileName}",
-        ),
-        (
-            client.delete("/api/libraryfiles/a.ps1").await,
-            &caller,
-            "DELETE",
-            "/api/libraryfiles/{fileName}",
-        ),
-        (
-            anonymous.get("/api/libraryfiles").await,
-            "-",
-            "GET",
-            "/api/libraryfiles",
-        ),
+        (client.upload("a.ps1", "12345").await, caller.as_str(), "POST", "/api/libraryfiles"),
+        (client.get("/API/LibraryFiles/").await, &caller, "GET", "/api/libraryfiles"),
+        (client.get("/api/libraryfiles/absent").await, &caller, "GET", "/api/libraryfiles/{fileName}"),
+        (client.delete("/api/libraryfiles/a.ps1").await, &caller, "DELETE", "/api/libraryfiles/{fileName}"),
+        (anonymous.get("/api/libraryfiles").await, "-", "GET", "/api/libraryfiles"),
         (anonymous.get("/nothing").await, "-", "GET", "none"),
     ] {
         let id = answer.header("request-id").expect("a request id").to_string();
@@ -61,10 +34,7 @@ async fn every_request_has_one_line_with_all_that_is_known_of_it() {
     for line in logs.lines() {
         let line: Value =
             serde_json::from_str(line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"));
-        assert!(
-            line["timestamp"].is_string() && line["level"].is_string(),
-            "{line}"
-        );
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
         let id = line["request_id"].as_str().unwrap_or_default();
         let Some((answer, caller, method, route)) = wanted.get(id) else {
             continue;
@@ -89,11 +59,7 @@ async fn every_request_has_one_line_with_all_that_is_known_of_it() {
 #[tokio::test]
 async fn nothing_secret_reaches_the_log() {
     for format in ["human", "json"] {
-        let bag = Jumpbag::options()
-            .set("log_format", format)
-            .set("log_level", "trace")
-            .start()
-            .await;
+        let bag = Jumpbag::options().set("log_format", format).set("log_level", "trace").start().await;
         let registration = bag.register("keeper", &["Library.Manage"]).await;
         let token = bag.request_token(&registration).await.expect_status(200).json();
         let token = token["access_token"].as_str().expect("a token").to_string();
@@ -101,33 +67,20 @@ async fn nothing_secret_reaches_the_log() {
         let description = "description-that-nobody-may-read";
         let client = bag.anonymous().with_token(&token);
         for size in [1, 20_000] {
-            let upload = client
-                .upload("secret.ps1", content.repeat(size))
-                .override_if_exists();
+            let upload = client.upload("secret.ps1", content.repeat(size)).override_if_exists();
             upload.description(description).await.expect_status(200);
         }
-        let two = reqwest::Client::builder()
-            .no_proxy()
-            .http2_prior_knowledge()
-            .build()
-            .expect("an HTTP client");
+        let two =
+            reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().expect("an HTTP client");
         let two = Client::new(two, &bag.url(), Some(token.clone()));
         let upload = two.upload("secret.ps1", content).override_if_exists();
         upload.await.expect_status(200);
         // Refused in every way that has something to say.
         client.upload("secret.ps1", content).await.expect_status(400);
         client.upload("a/b", content).await.expect_status(400);
-        client
-            .upload("boolean.ps1", content)
-            .field("HasParameters", "x")
-            .await
-            .expect_status(400);
+        client.upload("boolean.ps1", content).field("HasParameters", "x").await.expect_status(400);
         let tampered = format!("{}x", token);
-        bag.anonymous()
-            .with_token(&tampered)
-            .get("/api/libraryfiles")
-            .await
-            .expect_status(401);
+        bag.anonymous().with_token(&tampered).get("/api/libraryfiles").await.expect_status(401);
         let wrong = Registration {
             client_secret: "wrong-secret-that-nobody-may-read".into(),
             ..registration.clone()
@@ -141,28 +94,19 @@ async fn nothing_secret_reaches_the_log() {
         ];
         bag.anonymous()
             .post(&format!("/{}/oauth2/v2.0/token", registration.tenant))
-            .with(|request| {
-                request
-                    .header("authorization", format!("Basic {basic}"))
-                    .form(&form)
-            })
+            .with(|request| request.header("authorization", format!("Basic {basic}")).form(&form))
             .await
             .expect_status(200);
         // A failure of the server's own, which is told at length.
         let folder = bag.data_dir().join("blobs");
         std::fs::rename(&folder, bag.data_dir().join("away")).expect("move the folder away");
         std::fs::write(&folder, "no folder").expect("put a file in its place");
-        client
-            .upload("failed.bin", content.repeat(20_000))
-            .await
-            .expect_status(500);
+        client.upload("failed.bin", content.repeat(20_000)).await.expect_status(500);
         bag.logged(&["ERROR"]).await;
         assert!(bag.stop().await.success());
 
         let signature = token.rsplit('.').next().expect("three parts").to_string();
-        let keys = std::fs::read_dir(bag.data_dir())
-            .expect("the data folder")
-            .count();
+        let keys = std::fs::read_dir(bag.data_dir()).expect("the data folder").count();
         assert!(keys > 0);
         let logs = bag.logs();
         assert!(logs.contains("request_id"), "{logs}");

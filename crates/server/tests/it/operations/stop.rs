@@ -42,10 +42,7 @@ async fn an_upload_under_way_finishes_and_is_there_afterwards() {
         // Who has asked for nothing is let go, and nobody new is let in.
         assert_eq!(idle.end(SOON).await, Ended::Closed);
         let address = bag.url().replace("http://", "");
-        eventually("nobody listens", async || {
-            tokio::net::TcpStream::connect(&address).await.err()
-        })
-        .await;
+        eventually("nobody listens", async || tokio::net::TcpStream::connect(&address).await.err()).await;
         raw.send(&rest).await.expect("an open connection");
         let answer = raw.response(SOON).await.expect("an answer");
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -70,12 +67,7 @@ async fn a_stop_does_not_wait_longer_than_it_may() {
     // What the upload left is swept: here by hand, by itself after a day.
     let (status, report, _) = bag.command(&["check", "--repair"]).await;
     assert!(status.success(), "{report}");
-    assert_eq!(
-        std::fs::read_dir(bag.data_dir().join("blobs"))
-            .expect("the blob folder")
-            .count(),
-        0
-    );
+    assert_eq!(std::fs::read_dir(bag.data_dir().join("blobs")).expect("the blob folder").count(), 0);
 }
 
 #[tokio::test]
@@ -86,14 +78,7 @@ async fn a_later_start_says_what_is_there() {
     }
     assert!(bag.stop().await.success());
     let said = std::process::Command::new("timeout")
-        .args([
-            "-s",
-            "INT",
-            "2",
-            env!("CARGO_BIN_EXE_jumpbag-server"),
-            "--listen",
-            "127.0.0.1:0",
-        ])
+        .args(["-s", "INT", "2", env!("CARGO_BIN_EXE_jumpbag-server"), "--listen", "127.0.0.1:0"])
         .args(["--set", "ops_listen=", "--data-dir"])
         .arg(bag.data_dir())
         .output()

@@ -35,10 +35,8 @@ impl Container {
     /// A client that looks at the container behind the server's back.
     pub fn store(&self) -> MicrosoftAzure {
         super::install_crypto();
-        let options = self
-            .options()
-            .into_iter()
-            .map(|(name, value)| (name.parse().expect("an option"), value));
+        let options =
+            self.options().into_iter().map(|(name, value)| (name.parse().expect("an option"), value));
         options
             .fold(
                 MicrosoftAzureBuilder::new().with_container_name(&self.container),
@@ -64,12 +62,7 @@ pub async fn azure_container() -> Container {
 
 /// Creates it with a SharedKey signature: the object store's client knows blobs only, not containers.
 async fn create(container: &Container) {
-    let Container {
-        endpoint,
-        container,
-        account,
-        key,
-    } = container;
+    let Container { endpoint, container, account, key } = container;
     let date = chrono::Utc::now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let version = "2021-08-06";
     // Twelve standard headers, all empty; then the headers of Azure; then the resource, whose path has the account
@@ -78,10 +71,7 @@ async fn create(container: &Container) {
         "PUT{}x-ms-date:{date}\nx-ms-version:{version}\n/{account}/{account}/{container}\nrestype:container",
         "\n".repeat(12)
     );
-    let key = hmac::Key::new(
-        hmac::HMAC_SHA256,
-        &STANDARD.decode(key).expect("the account key is base64"),
-    );
+    let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(key).expect("the account key is base64"));
     let signature = STANDARD.encode(hmac::sign(&key, signed.as_bytes()));
     let answer = super::client::plain_http()
         .put(format!("{endpoint}/{account}/{container}?restype=container"))
@@ -92,10 +82,5 @@ async fn create(container: &Container) {
         .send()
         .await
         .expect("reach Azurite");
-    assert_eq!(
-        answer.status(),
-        201,
-        "create a container on Azurite: {:?}",
-        answer.text().await
-    );
+    assert_eq!(answer.status(), 201, "create a container on Azurite: {:?}", answer.text().await);
 }

@@ -20,10 +20,7 @@ pub fn plain_http() -> reqwest::Client {
 pub fn http_trusting(pem: &[u8]) -> reqwest::Client {
     super::install_crypto();
     let certificate = reqwest::Certificate::from_pem(pem).expect("a PEM certificate");
-    builder()
-        .tls_certs_only([certificate])
-        .build()
-        .expect("an HTTP client")
+    builder().tls_certs_only([certificate]).build().expect("an HTTP client")
 }
 
 fn builder() -> reqwest::ClientBuilder {
@@ -43,19 +40,12 @@ pub struct Client {
 
 impl Client {
     pub fn new(http: reqwest::Client, base: &str, bearer: Option<String>) -> Client {
-        Client {
-            http,
-            base: base.into(),
-            bearer,
-        }
+        Client { http, base: base.into(), bearer }
     }
 
     /// The same caller with another token.
     pub fn with_token(&self, token: &str) -> Client {
-        Client {
-            bearer: Some(token.into()),
-            ..self.clone()
-        }
+        Client { bearer: Some(token.into()), ..self.clone() }
     }
 
     pub fn get(&self, path: &str) -> Call {
@@ -77,10 +67,7 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        Call {
-            request,
-            base: self.base.clone(),
-        }
+        Call { request, base: self.base.clone() }
     }
 
     /// An upload of these bytes under this name.
@@ -98,10 +85,7 @@ pub struct Call {
 impl Call {
     /// Changes the request: `call.with(|request| request.header("accept", "x"))`.
     pub fn with(self, change: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder) -> Call {
-        Call {
-            request: change(self.request),
-            ..self
-        }
+        Call { request: change(self.request), ..self }
     }
 
     /// Sends it; an error when no whole answer comes.
@@ -115,11 +99,7 @@ impl IntoFuture for Call {
     type IntoFuture = Boxed<'static, Answer>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.attempt()
-                .await
-                .unwrap_or_else(|error| panic!("no answer: {error:?}"))
-        })
+        Box::pin(async move { self.attempt().await.unwrap_or_else(|error| panic!("no answer: {error:?}")) })
     }
 }
 
@@ -133,12 +113,7 @@ pub struct Upload<'a> {
 
 impl<'a> Upload<'a> {
     pub fn new(client: impl Future<Output = Client> + Send + 'a, name: &str, content: Bytes) -> Upload<'a> {
-        Upload {
-            client: Box::pin(client),
-            name: name.into(),
-            content,
-            fields: Vec::new(),
-        }
+        Upload { client: Box::pin(client), name: name.into(), content, fields: Vec::new() }
     }
 
     pub fn description(self, text: &str) -> Upload<'a> {
@@ -163,14 +138,9 @@ impl<'a> Upload<'a> {
     pub async fn attempt(self) -> reqwest::Result<Answer> {
         let length = self.content.len() as u64;
         let part = Part::stream_with_length(self.content, length).file_name(self.name);
-        let form = self
-            .fields
-            .into_iter()
-            .fold(Form::new(), |form, (name, value)| form.text(name, value));
+        let form = self.fields.into_iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
         let call = self.client.await.post("/api/libraryfiles");
-        call.with(|request| request.multipart(form.part("file", part)))
-            .attempt()
-            .await
+        call.with(|request| request.multipart(form.part("file", part))).attempt().await
     }
 }
 
@@ -179,11 +149,7 @@ impl<'a> IntoFuture for Upload<'a> {
     type IntoFuture = Boxed<'a, Answer>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            self.attempt()
-                .await
-                .unwrap_or_else(|error| panic!("no answer: {error:?}"))
-        })
+        Box::pin(async move { self.attempt().await.unwrap_or_else(|error| panic!("no answer: {error:?}")) })
     }
 }
 
@@ -202,12 +168,7 @@ impl Answer {
     pub async fn of(request: reqwest::RequestBuilder, base: &str) -> reqwest::Result<Answer> {
         let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Answer {
-            status,
-            headers,
-            body: response.bytes().await?,
-            base: base.into(),
-        })
+        Ok(Answer { status, headers, body: response.bytes().await?, base: base.into() })
     }
 
     /// Panics, with the answer, unless it has this status.

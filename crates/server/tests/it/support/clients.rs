@@ -40,10 +40,7 @@ pub fn shell(name: &str) -> Script {
 impl Script {
     fn new(name: &str, mut command: Command) -> Script {
         command.arg(script(name));
-        Script {
-            name: name.into(),
-            command,
-        }
+        Script { name: name.into(), command }
     }
 
     /// An argument for the script.
@@ -62,12 +59,7 @@ impl Script {
     pub async fn run(self) -> Ran {
         let process = Process::spawn(&self.name, self.command);
         let status = process.ended(Duration::from_secs(60)).await;
-        Ran {
-            name: self.name,
-            status,
-            stdout: process.stdout(),
-            stderr: process.stderr(),
-        }
+        Ran { name: self.name, status, stdout: process.stdout(), stderr: process.stderr() }
     }
 }
 
@@ -95,9 +87,7 @@ impl Ran {
 
 /// The path of a script in `tests/clients`.
 pub fn script(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/clients")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
 /// The Node that `scripts/test` chose: the machine's, or its own where that is too old.
@@ -107,18 +97,11 @@ pub fn node() -> Command {
 
 /// The folder whose `node_modules` has the npm packages of the tests.
 pub fn node_modules_parent() -> PathBuf {
-    installed("node/node_modules")
-        .parent()
-        .expect("a folder in a folder")
-        .to_path_buf()
+    installed("node/node_modules").parent().expect("a folder in a folder").to_path_buf()
 }
 
 fn installed(path: &str) -> PathBuf {
     let path = super::tools().join(path);
-    assert!(
-        path.exists(),
-        "this test needs {}: run `scripts/test`, which installs it",
-        path.display()
-    );
+    assert!(path.exists(), "this test needs {}: run `scripts/test`, which installs it", path.display());
     path
 }

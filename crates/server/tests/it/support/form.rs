@@ -14,8 +14,7 @@ impl Form {
 
     /// A part with these header lines, which a CR LF each separates.
     pub fn part(mut self, headers: impl AsRef<[u8]>, content: impl AsRef<[u8]>) -> Form {
-        self.0
-            .extend_from_slice(format!("--{}\r\n", Form::BOUNDARY).as_bytes());
+        self.0.extend_from_slice(format!("--{}\r\n", Form::BOUNDARY).as_bytes());
         self.0.extend_from_slice(headers.as_ref());
         self.0.extend_from_slice(b"\r\n\r\n");
         self.0.extend_from_slice(content.as_ref());
@@ -38,8 +37,7 @@ impl Form {
 
     /// The body with its closing boundary.
     pub fn end(mut self) -> Vec<u8> {
-        self.0
-            .extend_from_slice(format!("--{}--\r\n", Form::BOUNDARY).as_bytes());
+        self.0.extend_from_slice(format!("--{}--\r\n", Form::BOUNDARY).as_bytes());
         self.0
     }
 

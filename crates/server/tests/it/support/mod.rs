@@ -24,18 +24,12 @@ pub const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 /// The root of the repository.
 pub fn repository() -> PathBuf {
     let crate_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    crate_folder
-        .ancestors()
-        .nth(2)
-        .expect("the crate lives two folders below the root")
-        .to_path_buf()
+    crate_folder.ancestors().nth(2).expect("the crate lives two folders below the root").to_path_buf()
 }
 
 /// Where `scripts/test` installs the programs that the tests use.
 pub fn tools() -> PathBuf {
-    repository()
-        .join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into()))
-        .join("test-tools")
+    repository().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into())).join("test-tools")
 }
 
 /// Chooses the cryptographic library of this process, as the server's `main` does for its own.

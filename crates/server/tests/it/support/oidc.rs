@@ -67,10 +67,7 @@ impl OidcProvider {
         command.arg(script).arg(clients::node_modules_parent());
         let process = Process::spawn("oidc-provider", command);
         let ready = process.line(SOON, |line| serde_json::from_str(line).ok()).await;
-        OidcProvider {
-            ready,
-            _process: process,
-        }
+        OidcProvider { ready, _process: process }
     }
 
     /// The `iss` of its tokens.
@@ -91,14 +88,8 @@ impl OidcProvider {
             ("client_secret", &self.ready.client_secret),
         ];
         let call = plain_http().post(format!("{}/token", self.issuer())).form(&form);
-        let answer = Answer::of(call, self.issuer())
-            .await
-            .expect("reach the provider")
-            .expect_status(200);
-        answer.json()["access_token"]
-            .as_str()
-            .expect("an access token")
-            .to_string()
+        let answer = Answer::of(call, self.issuer()).await.expect("reach the provider").expect_status(200);
+        answer.json()["access_token"].as_str().expect("an access token").to_string()
     }
 
     /// What tokens carry from now on: any of `roles`, `audience`, `lifetime` (seconds) and further `claims`.
@@ -146,12 +137,7 @@ impl OidcProvider {
             Sign::HmacWithPublicKey => "hmac",
             Sign::Nobody => "none",
         };
-        let minted = self
-            .control(
-                "mint",
-                json!({ "claims": claims, "header": header, "sign": sign }),
-            )
-            .await;
+        let minted = self.control("mint", json!({ "claims": claims, "header": header, "sign": sign })).await;
         minted["token"].as_str().expect("a token").to_string()
     }
 
@@ -173,8 +159,7 @@ impl OidcProvider {
     /// Over for an hour.
     pub async fn expired(&self) -> String {
         let now = chrono::Utc::now().timestamp();
-        self.signed(json!({ "iat": now - 7200, "nbf": now - 7200, "exp": now - 3600 }))
-            .await
+        self.signed(json!({ "iat": now - 7200, "nbf": now - 7200, "exp": now - 3600 })).await
     }
 
     /// Good in an hour.
@@ -189,9 +174,7 @@ impl OidcProvider {
     }
 
     async fn control(&self, command: &str, body: Value) -> Value {
-        let call = plain_http()
-            .post(format!("{}/{command}", self.ready.control))
-            .body(body.to_string());
+        let call = plain_http().post(format!("{}/{command}", self.ready.control)).body(body.to_string());
         Answer::of(call, &self.ready.control)
             .await
             .expect("reach the control endpoint")

@@ -23,7 +23,5 @@ pub async fn eventually_within<T>(within: Duration, what: &str, look: impl Async
             }
         }
     });
-    found
-        .await
-        .unwrap_or_else(|_| panic!("not within {within:?}: {what}"))
+    found.await.unwrap_or_else(|_| panic!("not within {within:?}: {what}"))
 }

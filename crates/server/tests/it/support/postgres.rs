@@ -18,15 +18,8 @@ pub struct Database {
 pub async fn postgres_database() -> Database {
     let cluster = shared_server("postgres").await.url;
     let name = super::unique("test").replace('-', "_");
-    execute(&cluster, &format!("create database {name}"))
-        .await
-        .expect("create a database");
-    let url = format!(
-        "{}/{name}",
-        cluster
-            .strip_suffix("/postgres")
-            .expect("the cluster's own database")
-    );
+    execute(&cluster, &format!("create database {name}")).await.expect("create a database");
+    let url = format!("{}/{name}", cluster.strip_suffix("/postgres").expect("the cluster's own database"));
     Database { url, name, cluster }
 }
 
@@ -40,15 +33,11 @@ async fn execute(url: &str, statement: &str) -> Result<(), tokio_postgres::Error
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let (cluster, statement) = (
-            self.cluster.clone(),
-            format!("drop database {} with (force)", self.name),
-        );
+        let (cluster, statement) =
+            (self.cluster.clone(), format!("drop database {} with (force)", self.name));
         // The test's own runtime may be shutting down.
         let dropping = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let dropped = runtime.block_on(async {
                 tokio::time::timeout(Duration::from_secs(10), execute(&cluster, &statement)).await
             });

@@ -55,31 +55,18 @@ impl Process {
 
     /// Starts it. Panics when the program cannot be started.
     pub fn spawn(name: &str, mut command: Command) -> Process {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = spawn_from_lasting_thread(command)
             .unwrap_or_else(|error| panic!("cannot start `{name}`: {error}"));
         let pid = Pid::from_child(&child);
-        let (sender, output) = watch::channel(Output {
-            open_streams: 2,
-            ..Output::default()
-        });
+        let (sender, output) = watch::channel(Output { open_streams: 2, ..Output::default() });
         let sender = Arc::new(sender);
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (reader, readers) = mpsc::channel();
         collect(stdout, Stream::Stdout, Arc::clone(&sender), reader.clone());
         collect(stderr, Stream::Stderr, sender, reader);
-        Process {
-            name: name.into(),
-            pid,
-            output,
-            exit: reap(child),
-            readers: Mutex::new(readers),
-        }
+        Process { name: name.into(), pid, output, exit: reap(child), readers: Mutex::new(readers) }
     }
 
     /// The process id.
@@ -115,11 +102,7 @@ impl Process {
         {
             return line;
         }
-        panic!(
-            "`{}` did not log the line that was expected; it said:\n{}",
-            self.name,
-            self.everything()
-        );
+        panic!("`{}` did not log the line that was expected; it said:\n{}", self.name, self.everything());
     }
 
     /// What it has written to stderr.
@@ -145,19 +128,11 @@ impl Process {
         let mut exit = self.exit.clone();
         let status = match timeout(within, exit.wait_for(Option::is_some)).await {
             Ok(Ok(status)) => status.expect("waited for it"),
-            _ => panic!(
-                "`{}` still runs after {within:?}; it said:\n{}",
-                self.name,
-                self.everything()
-            ),
+            _ => panic!("`{}` still runs after {within:?}; it said:\n{}", self.name, self.everything()),
         };
         let mut output = self.output.clone();
         // A grandchild may hold the streams open for longer; what came until then is enough.
-        let _ = timeout(
-            Duration::from_secs(1),
-            output.wait_for(|output| output.open_streams == 0),
-        )
-        .await;
+        let _ = timeout(Duration::from_secs(1), output.wait_for(|output| output.open_streams == 0)).await;
         status
     }
 
@@ -175,20 +150,13 @@ impl Process {
 
     fn everything(&self) -> String {
         let output = self.output.borrow();
-        format!(
-            "--- stdout\n{}\n--- stderr\n{}\n---",
-            output.stdout.join("\n"),
-            output.stderr.join("\n")
-        )
+        format!("--- stdout\n{}\n--- stderr\n{}\n---", output.stdout.join("\n"), output.stderr.join("\n"))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let ended_before = self
-            .exit
-            .borrow()
-            .map(|status| format!(" had ended by itself, {status},"));
+        let ended_before = self.exit.borrow().map(|status| format!(" had ended by itself, {status},"));
         self.kill_group();
         if std::thread::panicking() {
             // What was written last is often the reason, and may not have been read yet.
@@ -216,11 +184,7 @@ fn spawn_from_lasting_thread(command: Command) -> std::io::Result<Child> {
         Mutex::new(sender)
     });
     let (reply, answer) = mpsc::channel();
-    orders
-        .lock()
-        .expect("the sender is only cloned")
-        .send((command, reply))
-        .expect("the thread lasts");
+    orders.lock().expect("the sender is only cloned").send((command, reply)).expect("the thread lasts");
     answer.recv().expect("the thread answers every order")
 }
 

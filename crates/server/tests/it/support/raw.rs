@@ -40,14 +40,9 @@ impl Raw {
     pub async fn connect(url: &str) -> Raw {
         let address = url.strip_prefix("http://").expect("a plain http address");
         let address = address.split('/').next().expect("split gives one part at least");
-        let stream = TcpStream::connect(address)
-            .await
-            .unwrap_or_else(|error| panic!("{address}: {error}"));
+        let stream = TcpStream::connect(address).await.unwrap_or_else(|error| panic!("{address}: {error}"));
         stream.set_nodelay(true).expect("an open socket");
-        Raw {
-            stream,
-            unread: Vec::new(),
-        }
+        Raw { stream, unread: Vec::new() }
     }
 
     /// Sends bytes; an error when the server has closed the connection.
@@ -64,9 +59,7 @@ impl Raw {
 
     /// The next response (a 100 is one of its own). `within` covers the whole of it.
     pub async fn response(&mut self, within: Duration) -> Result<RawResponse, Ended> {
-        timeout(within, self.read_response())
-            .await
-            .unwrap_or(Err(Ended::Silent))
+        timeout(within, self.read_response()).await.unwrap_or(Err(Ended::Silent))
     }
 
     /// How the connection ends; panics when the server sends anything first.
@@ -74,10 +67,7 @@ impl Raw {
         match timeout(within, self.fill()).await {
             Err(_) => Ended::Silent,
             Ok(Err(ended)) => ended,
-            Ok(Ok(())) => panic!(
-                "expected the end, got {:?}",
-                String::from_utf8_lossy(&self.unread)
-            ),
+            Ok(Ok(())) => panic!("expected the end, got {:?}", String::from_utf8_lossy(&self.unread)),
         }
     }
 
@@ -91,16 +81,11 @@ impl Raw {
             .ok_or_else(|| Ended::Nonsense(head.clone()))?;
         let headers = lines
             .map(|line| {
-                line.split_once(':')
-                    .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().into()))
+                line.split_once(':').map(|(name, value)| (name.to_ascii_lowercase(), value.trim().into()))
             })
             .collect::<Option<Vec<(String, String)>>>()
             .ok_or_else(|| Ended::Nonsense(head.clone()))?;
-        let mut response = RawResponse {
-            status,
-            headers,
-            body: Vec::new(),
-        };
+        let mut response = RawResponse { status, headers, body: Vec::new() };
         response.body = self.read_body(&response).await?;
         Ok(response)
     }
@@ -167,10 +152,7 @@ impl Raw {
 impl RawResponse {
     /// A header's value, the first of several; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(header, _)| header == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
     }
 
     pub fn text(&self) -> String {

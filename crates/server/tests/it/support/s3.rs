@@ -37,15 +37,12 @@ impl S3 {
     /// A client that looks at the bucket behind the server's back.
     pub fn store(&self) -> AmazonS3 {
         super::install_crypto();
-        let options = self
-            .options()
-            .into_iter()
-            .map(|(name, value)| (name.parse().expect("an option"), value));
+        let options =
+            self.options().into_iter().map(|(name, value)| (name.parse().expect("an option"), value));
         options
-            .fold(
-                AmazonS3Builder::new().with_bucket_name(&self.bucket),
-                |builder, (option, value)| builder.with_config(option, value),
-            )
+            .fold(AmazonS3Builder::new().with_bucket_name(&self.bucket), |builder, (option, value)| {
+                builder.with_config(option, value)
+            })
             .build()
             .expect("a complete S3 configuration")
     }
@@ -63,14 +60,7 @@ pub async fn s3_buckets() -> Vec<S3> {
     if installed("ceph").await {
         buckets.push(bucket("ceph").await);
     }
-    println!(
-        "S3 servers: {}",
-        buckets
-            .iter()
-            .map(|bucket| bucket.server)
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
+    println!("S3 servers: {}", buckets.iter().map(|bucket| bucket.server).collect::<Vec<_>>().join(", "));
     buckets
 }
 
@@ -85,17 +75,9 @@ async fn bucket(server: &'static str) -> S3 {
     };
     // A signed PUT of the bucket itself creates it.
     let soon = std::time::Duration::from_secs(60);
-    let url = bucket
-        .store()
-        .signed_url(http::Method::PUT, &Path::default(), soon)
-        .await
-        .expect("sign");
+    let url = bucket.store().signed_url(http::Method::PUT, &Path::default(), soon).await.expect("sign");
     let request = super::client::plain_http().put(url).header("content-length", "0");
     let answer = request.send().await.expect("reach the S3 server");
-    assert!(
-        answer.status().is_success(),
-        "create a bucket on {server}: {}",
-        answer.status()
-    );
+    assert!(answer.status().is_success(), "create a bucket on {server}: {}", answer.status());
     bucket
 }

@@ -62,11 +62,9 @@ impl Options {
     /// Blobs in a bucket: the address and the object store's options by name.
     pub fn blobs<const N: usize>(self, url: &str, options: [(&str, String); N]) -> Options {
         // A JSON string is a TOML string too.
-        let table = options
-            .map(|(name, value)| format!("{name} = {}", serde_json::Value::String(value)))
-            .join(", ");
-        self.set("blob_url", url)
-            .set("blob_options", format!("{{ {table} }}"))
+        let table =
+            options.map(|(name, value)| format!("{name} = {}", serde_json::Value::String(value))).join(", ");
+        self.set("blob_url", url).set("blob_options", format!("{{ {table} }}"))
     }
 
     /// A command line argument of `serve`.
@@ -101,10 +99,7 @@ impl Options {
 
     /// Starts it and waits until it listens. Panics, with its output, when it does not.
     pub async fn start(self) -> Jumpbag {
-        let own = self
-            .data_dir
-            .is_none()
-            .then(|| tempfile::tempdir().expect("a temporary folder"));
+        let own = self.data_dir.is_none().then(|| tempfile::tempdir().expect("a temporary folder"));
         let data_dir = match (&self.data_dir, &own) {
             (Some(folder), _) => folder.clone(),
             (None, Some(own)) => own.path().join("data"),
@@ -158,17 +153,8 @@ impl Options {
             false => plain_http(),
         };
         // The certificate is for the name, which TLS clients check.
-        let url = if self.tls {
-            url.replace("127.0.0.1", "localhost")
-        } else {
-            url
-        };
-        Running {
-            process,
-            url,
-            operations_url,
-            http,
-        }
+        let url = if self.tls { url.replace("127.0.0.1", "localhost") } else { url };
+        Running { process, url, operations_url, http }
     }
 
     fn serve(&self, data_dir: &Path) -> Command {
@@ -191,11 +177,7 @@ impl Options {
         {
             command.env_remove(name);
         }
-        let operations = if self.without_operations {
-            ""
-        } else {
-            "127.0.0.1:0"
-        };
+        let operations = if self.without_operations { "" } else { "127.0.0.1:0" };
         command.env("JUMPBAG_OPS_LISTEN", operations);
         for (key, value) in &self.settings {
             command.env(format!("JUMPBAG_{}", key.to_uppercase()), value);
@@ -238,10 +220,7 @@ impl Jumpbag {
 
     /// Where metrics and health are. Panics when it was started without.
     pub fn ops_url(&self) -> String {
-        self.running()
-            .operations_url
-            .clone()
-            .expect("started with an operations listener")
+        self.running().operations_url.clone().expect("started with an operations listener")
     }
 
     pub fn data_dir(&self) -> &Path {
@@ -265,10 +244,7 @@ impl Jumpbag {
 
     /// Waits for a line on stderr that has all of these in it.
     pub async fn logged(&self, parts: &[&str]) -> String {
-        self.running()
-            .process
-            .log_line(SOON, |line| parts.iter().all(|part| line.contains(part)))
-            .await
+        self.running().process.log_line(SOON, |line| parts.iter().all(|part| line.contains(part))).await
     }
 
     /// Runs another subcommand of the program on the same data and settings, beside the server.
@@ -279,11 +255,7 @@ impl Jumpbag {
     /// Registers an app with these permissions.
     pub async fn register(&self, name: &str, permissions: &[&str]) -> Registration {
         let mut arguments = vec!["clients", "add", name, "--json"];
-        arguments.extend(
-            permissions
-                .iter()
-                .flat_map(|permission| ["--permission", permission]),
-        );
+        arguments.extend(permissions.iter().flat_map(|permission| ["--permission", permission]));
         let (status, stdout, stderr) = self.command(&arguments).await;
         assert!(status.success(), "`clients add` failed ({status}):\n{stderr}");
         serde_json::from_str(&stdout)
@@ -299,10 +271,7 @@ impl Jumpbag {
             ("scope", "https://api.securitycenter.microsoft.com/.default"),
         ];
         let path = format!("/{}/oauth2/v2.0/token", registration.tenant);
-        self.anonymous()
-            .post(&path)
-            .with(|request| request.form(&form))
-            .await
+        self.anonymous().post(&path).with(|request| request.form(&form)).await
     }
 
     /// A token with exactly these permissions; the same one for the same permissions.
@@ -314,10 +283,7 @@ impl Jumpbag {
         }
         let registration = self.register(&format!("test {key}"), permissions).await;
         let answer = self.request_token(&registration).await.expect_status(200);
-        let token = answer.json()["access_token"]
-            .as_str()
-            .expect("an access token")
-            .to_string();
+        let token = answer.json()["access_token"].as_str().expect("an access token").to_string();
         tokens.insert(key, token.clone());
         token
     }
@@ -358,17 +324,12 @@ impl Jumpbag {
     pub async fn names(&self) -> Vec<String> {
         let list = self.list().await.expect_status(200).json();
         let files = list["value"].as_array().expect("a collection").iter();
-        files
-            .map(|file| file["fileName"].as_str().expect("a file name").to_string())
-            .collect()
+        files.map(|file| file["fileName"].as_str().expect("a file name").to_string()).collect()
     }
 
     /// A delete by somebody with `Library.Manage`; `name` is sent as it is.
     pub async fn delete(&self, name: &str) -> Answer {
-        self.client()
-            .await
-            .delete(&format!("/api/libraryfiles/{name}"))
-            .await
+        self.client().await.delete(&format!("/api/libraryfiles/{name}")).await
     }
 
     /// SIGKILL, as a crash would end it; waits until it is gone.
