@@ -19,6 +19,9 @@ use std::pin::Pin;
 
 use value::{Row, Value};
 
+/// Under which name the PostgreSQL driver logs, notices of the server among it.
+pub const LOG_TARGET: &str = "tokio_postgres";
+
 /// What a closure given to [`Catalog::write`] returns.
 pub type TxFuture<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
 

@@ -23,6 +23,9 @@ pub enum Error {
     Unauthorized { message: String, challenge: String },
     #[error("the keys of the token's issuer cannot be had")]
     IssuerUnavailable,
+    /// What the settings allow to be held in memory is held.
+    #[error("too much is under way already")]
+    Crowded,
     #[error("{0}")]
     Forbidden(String),
     #[error("no such resource: `{path}`")]
@@ -73,6 +76,7 @@ impl Error {
                 (StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage")
             }
             Error::IssuerUnavailable
+            | Error::Crowded
             | Error::Catalog(CatalogError::Busy(_) | CatalogError::Unreachable(_)) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable")
             }
@@ -107,6 +111,7 @@ impl Error {
         match self {
             Error::TooManyRequests(_, seconds) => Some(*seconds),
             Error::IssuerUnavailable
+            | Error::Crowded
             | Error::Catalog(CatalogError::Busy(_) | CatalogError::Unreachable(_)) => Some(BUSY_RETRY_SECS),
             _ => None,
         }

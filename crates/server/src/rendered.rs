@@ -3,8 +3,12 @@
 
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::error::Error;
 
 /// The first page of the library without options, as it was at one change, for one way to reach the server.
 pub struct Rendered {
@@ -35,11 +39,26 @@ impl Rendered {
     }
 }
 
-#[derive(Default)]
 pub struct Cache {
     rendered: Mutex<Vec<Arc<Rendered>>>,
     rendering: tokio::sync::Mutex<()>,
+    places: Arc<Semaphore>,
 }
+
+impl Default for Cache {
+    fn default() -> Cache {
+        Cache {
+            rendered: Mutex::default(),
+            rendering: tokio::sync::Mutex::default(),
+            places: Arc::new(Semaphore::new(PLACES)),
+        }
+    }
+}
+
+/// Lists with options that may be in memory at a time, until their last byte is taken; more wait.
+const PLACES: usize = 16;
+/// How long they wait.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names that a server is reached by; more take turns.
 const BASES: usize = 8;
@@ -57,6 +76,12 @@ impl Cache {
             rendered.remove(0);
         }
         rendered.push(fresh);
+    }
+
+    /// A place for a list that is made for one caller only; it is given back when the list has been taken.
+    pub async fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await;
+        place.map_err(|_| Error::Crowded)?.map_err(|e| Error::Internal(e.to_string()))
     }
 
     /// One rendering at a time: those who wait find it done.

@@ -34,6 +34,7 @@ pub(super) struct Sqlite {
 impl Drop for Sqlite {
     /// The last connection to close puts the write-ahead log into the main file: that must be the writer's.
     fn drop(&mut self) {
+        self.brief.lock().unwrap_or_else(|e| e.into_inner()).take();
         self.readers.idle.lock().unwrap_or_else(|e| e.into_inner()).clear();
         drop(self.jobs.take());
         if let Some(writer) = self.writer.take() {

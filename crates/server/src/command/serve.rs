@@ -13,9 +13,18 @@ use super::Failure;
 use crate::access::clients::{self, NewClient, Registered};
 use crate::app::{App, Stores};
 use crate::auth::permission::Permission;
+use crate::catalog::LOG_TARGET;
 use crate::catalog::audit::Actor;
 use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
+
+/// A line for whoever started the server. Nobody may be reading any more, and that must not stop a stop.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
 
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Sweeps between two walks over all blobs: a day.
@@ -49,16 +58,16 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
-        println!("operations on http://{}", address(&listener)?);
+        say!("operations on http://{}", address(&listener)?);
         tasks.spawn(ops::serve(Arc::clone(&app), listener, stopped));
     }
-    println!("jumpbag-server listening on {url}");
+    say!("jumpbag-server listening on {url}");
 
     until_told().await?;
-    println!("stopping: requests under way may finish");
+    say!("stopping: requests under way may finish");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
-    println!("stopped");
+    say!("stopped");
     Ok(())
 }
 
@@ -80,10 +89,10 @@ fn log(settings: &Settings) {
 /// PostgreSQL's notices are not for operators, unless they ask.
 fn level(settings: &Settings) -> tracing_subscriber::filter::Targets {
     let level: tracing_subscriber::filter::Targets = settings.log_level.parse().unwrap_or_default();
-    if settings.log_level.contains("tokio_postgres") {
+    if settings.log_level.contains(LOG_TARGET) {
         return level;
     }
-    level.with_target("tokio_postgres", tracing::Level::WARN)
+    level.with_target(LOG_TARGET, tracing::Level::WARN)
 }
 
 async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, Failure> {
@@ -120,7 +129,7 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
         .blob_url
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
-    println!("database: {database}, blobs: {blobs}, files in the library: {files}");
+    say!("database: {database}, blobs: {blobs}, files in the library: {files}");
     let Some(Registered { tenant, client_id, secret: Some(secret) }) = first else {
         return Ok(());
     };
@@ -129,7 +138,7 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
     } else {
         "curl -s".to_owned()
     };
-    println!(
+    say!(
         r#"
 First start: this app registration may manage the library. Its secret is shown only now.
 

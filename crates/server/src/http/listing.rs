@@ -6,9 +6,12 @@ use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::Full;
 use jumpbag_wire::library::LibraryFile;
 use jumpbag_wire::odata::Collection;
 use sha2::{Digest as _, Sha256};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::files::odata;
 use crate::app::App;
@@ -30,12 +33,14 @@ pub async fn answer(
         return Ok(marked(StatusCode::NOT_MODIFIED.into_response(), &etag));
     }
     if !query.is_plain() {
+        let place = app.listings.place().await?;
         let (link, select) = (NextLink { base, raw }, query.select.clone());
         let listing = app.library.list(query).await?;
         // A change between the two readings: this answer must not pass for the state before it.
         let etag =
             if listing.change == change { etag } else { self::etag(&app.tenant, listing.change, base, raw) };
-        return Ok(marked(odata(Body::from(render(&link, listing, select.as_deref())?)), &etag));
+        let page = render(&link, listing, select.as_deref())?;
+        return Ok(marked(odata(held(page, place)), &etag));
     }
     let page = first_page(app, base, query, change).await?;
     let etag = self::etag(&app.tenant, page.change, base, raw);
@@ -49,6 +54,22 @@ pub async fn answer(
     let mut response = odata(Body::from(compressed));
     response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     Ok(marked(response, &etag))
+}
+
+/// A body that holds its place until its last byte is taken.
+fn held(page: Vec<u8>, place: OwnedSemaphorePermit) -> Body {
+    Body::new(Full::new(Bytes::from_owner(Held { page, _place: place })))
+}
+
+struct Held {
+    page: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.page
+    }
 }
 
 async fn first_page(app: &App, base: &str, query: Query, change: i64) -> Result<Arc<Rendered>, Error> {

@@ -15,11 +15,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::edge::{self, Peer};
-use super::opening::Opening;
+use super::patience::Patient;
 use crate::app::App;
 
 /// How long a client may take for its header fields, and for its part of a TLS handshake.
 const HEADER_TIME: Duration = Duration::from_secs(15);
+/// How long a client may leave an answer untaken.
+const STALL_TIME: Duration = Duration::from_secs(60);
 /// What a connection buffers of a request that nobody has read yet. More than the header fields that are allowed, so
 /// that somewhat larger ones are refused in the envelope: beyond this hyper refuses them without one.
 const READ_BUFFER: usize = 96 * 1024;
@@ -34,7 +36,7 @@ pub async fn serve(
     let router = super::router(&app);
     let builder = builder();
     let graceful = GracefulShutdown::new();
-    let free = Arc::new(Semaphore::new(app.settings.max_connections));
+    let free = Arc::new(Semaphore::new(places(app.settings.max_connections)));
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -71,6 +73,27 @@ pub async fn serve(
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = limit.as_secs(), "requests were still under way: they are cut off");
     }
+}
+
+/// How many connections there may be at a time. Where every file descriptor is a connection no blob can be
+/// written, so a quarter of them is kept free, whatever the settings say.
+fn places(wanted: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let most = open_files(&limits).map_or(wanted, |files| (files / 4 * 3).max(1));
+    if most < wanted {
+        tracing::info!(
+            max_connections = wanted,
+            connections = most,
+            "the process may not open enough files for all connections: raise its limit (ulimit -n, LimitNOFILE)"
+        );
+    }
+    wanted.min(most)
+}
+
+/// The soft limit of open files, as Linux tells it; `None` where there is none or it is not told.
+fn open_files(limits: &str) -> Option<usize> {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 async fn accept(
@@ -124,10 +147,28 @@ impl Connection {
             let (app, router) = (Arc::clone(&app), router.clone());
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
-        let connection =
-            builder.serve_connection(TokioIo::new(Opening::new(stream, HEADER_TIME)), service).into_owned();
+        let connection = builder
+            .serve_connection(TokioIo::new(Patient::new(stream, HEADER_TIME, STALL_TIME)), service)
+            .into_owned();
         if let Err(e) = watcher.watch(connection).await {
             tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{open_files, places};
+
+    #[test]
+    fn some_files_can_always_be_opened_beside_connections() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max processes             95721                95721                processes\n\
+                      Max open files            1024                 1048576              files\n";
+        assert_eq!(open_files(limits), Some(1024));
+        assert_eq!(open_files("Max open files   unlimited   unlimited   files\n"), None);
+        assert_eq!(open_files(""), None);
+        assert_eq!(places(1), 1);
+        assert!(places(usize::MAX) > 1);
     }
 }

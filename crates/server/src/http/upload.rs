@@ -11,7 +11,7 @@ use crate::library::{Library, Override, Upload};
 use crate::multipart::{self, Limits, Multipart, MultipartError};
 
 /// Bytes of `Description` and `ParametersDescription`.
-const MAX_TEXT: usize = 32 * 1024;
+const MAX_TEXT: usize = 4 * 1024;
 /// Bytes of a Boolean, generously.
 const MAX_FLAG: usize = 64;
 

@@ -28,10 +28,10 @@ pub enum NameError {
     Empty,
     #[error("the file name has {bytes} bytes of UTF-8; at most {MAX_BYTES} are allowed")]
     TooLong { bytes: usize },
-    #[error(
-        "the file name holds the separator `{separator}`; send the bare name without drive, folder or stream"
-    )]
+    #[error("the file name holds the path separator `{separator}`; send the bare name without folders")]
     Separator { separator: char },
+    #[error("the file name holds `:`, which on Windows ends a drive's name and begins a stream's; remove it")]
+    Colon,
     #[error(
         "the file name holds the control character U+{:04X}; only visible characters are allowed",
         u32::from(*.codepoint)
@@ -77,8 +77,11 @@ impl FileName {
         if name == "." || name == ".." {
             return Err(NameError::Dot);
         }
-        if let Some(separator) = name.chars().find(|c| matches!(c, '/' | '\\' | ':')) {
+        if let Some(separator) = name.chars().find(|c| matches!(c, '/' | '\\')) {
             return Err(NameError::Separator { separator });
+        }
+        if name.contains(':') {
+            return Err(NameError::Colon);
         }
         if let Some(codepoint) = name.chars().find(|c| is_control(*c)) {
             return Err(NameError::Control { codepoint });
@@ -123,8 +126,8 @@ fn is_control(c: char) -> bool {
 
 /// The device that Windows would open instead of a file of this name.
 fn windows_device(name: &str) -> Option<&str> {
-    // Windows looks no further than the first dot or colon, nor at spaces before it: `nul .txt` is `nul`.
-    let stem = name.split(['.', ':']).next().unwrap_or(name).trim_end_matches(' ');
+    // Windows looks no further than the first dot, nor at spaces before it: `nul .txt` is `nul`.
+    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
     let plain = ["con", "prn", "aux", "nul", "conin$", "conout$"];
     let numbered = || {
         let (kind, number) = stem.split_at_checked(3)?;
@@ -178,7 +181,9 @@ mod tests {
             ("Prn.txt", device("Prn")),
             ("aux.tar.gz", device("aux")),
             ("nul .txt", device("nul")),
-            ("nul:stream", device("nul")),
+            ("nul:stream", NameError::Colon),
+            ("a.ps1:stream", NameError::Colon),
+            ("C:a.ps1", NameError::Colon),
             ("COM1", device("COM1")),
             ("com9.ps1", device("com9")),
             ("LPT¹", device("LPT¹")),

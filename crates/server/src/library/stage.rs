@@ -2,6 +2,7 @@
 //! the library, and what is dropped on the way leaves nothing behind.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
@@ -12,6 +13,9 @@ use crate::blobs::{BlobStore, BlobWriter};
 use crate::catalog::files::{Content, Place};
 use crate::error::Error;
 use crate::hex::hex;
+
+/// How long an upload waits for others to give their memory back.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Stage {
     blobs: BlobStore,
@@ -63,8 +67,8 @@ impl Stage {
             self.small.extend_from_slice(&bytes);
             return Ok(());
         }
-        let memory = Arc::clone(&self.memory).acquire_owned().await;
-        let memory = memory.map_err(|e| Error::Internal(e.to_string()))?;
+        let memory = tokio::time::timeout(PATIENCE, Arc::clone(&self.memory).acquire_owned()).await;
+        let memory = memory.map_err(|_| Error::Crowded)?.map_err(|e| Error::Internal(e.to_string()))?;
         let mut writer = self.blobs.create();
         if !self.small.is_empty() {
             writer.write(self.small.split().freeze()).await?;

@@ -2,13 +2,19 @@
 //! or cost the server more than its share.
 
 mod frames;
+mod framing;
 mod requests;
 mod resources;
 mod secrets;
 
+use crate::support::SOON;
 use crate::support::raw::{Ended, Raw, RawResponse};
 use crate::support::server::Jumpbag;
-use crate::support::{SOON, raw};
+
+/// The header field of somebody with `Library.Manage`.
+async fn authorized(bag: &Jumpbag) -> String {
+    format!("Authorization: Bearer {}\r\n", bag.token(&["Library.Manage"]).await)
+}
 
 /// Sends bytes on a connection of their own and gives everything that is answered, and how the connection ends.
 async fn say(bag: &Jumpbag, bytes: impl AsRef<[u8]>) -> (Vec<RawResponse>, Ended) {
@@ -25,7 +31,7 @@ async fn say(bag: &Jumpbag, bytes: impl AsRef<[u8]>) -> (Vec<RawResponse>, Ended
 }
 
 /// The one answer to one request.
-async fn one(bag: &Jumpbag, request: impl AsRef<[u8]>) -> raw::RawResponse {
+async fn one(bag: &Jumpbag, request: impl AsRef<[u8]>) -> RawResponse {
     let (mut answers, ended) = say(bag, request).await;
     assert_eq!(answers.len(), 1, "{ended:?}");
     answers.remove(0)

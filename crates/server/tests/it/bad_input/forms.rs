@@ -216,13 +216,13 @@ async fn forms_that_are_too_much() {
             "a description of 1 MB",
             FORM,
             large_form().field("Description", "d".repeat(1_000_000)).end(),
-            "part 2 (`Description`): the field has more than 32768 bytes",
+            "part 2 (`Description`): the field has more than 4096 bytes",
         ),
         case(
             "a description of parameters of 1 MB",
             FORM,
             Form::new().field("ParametersDescription", "d".repeat(1_000_000)).file("new.ps1", "x").end(),
-            "part 1 (`ParametersDescription`): the field has more than 32768 bytes",
+            "part 1 (`ParametersDescription`): the field has more than 4096 bytes",
         ),
         case(
             "a part's header of 64 KB",

@@ -63,8 +63,12 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
         .collect();
     assert_eq!(kept, BTreeSet::from([digest("2"), digest("new life"), digest("later")]));
     assert_eq!(
-        cells(&bench.catalog, "select blob, since from garbage").await,
-        [[text("only here"), int(at(30).micros())]]
+        cells(&bench.catalog, "select blob, since from garbage order by blob").await,
+        [
+            // Lost to the newer copy of its bytes.
+            [text("elsewhere too"), int(at(4).micros())],
+            [text("only here"), int(at(30).micros())]
+        ]
     );
     let found = look!(bench.catalog, tx => files::contradictions(tx).await).expect("an answer");
     assert_eq!(found, Vec::<String>::new());

@@ -88,6 +88,9 @@ async fn entities_come_back_as_they_were(bench: &Bench) {
         let found = look!(bench.catalog, tx => files::version(tx, id, number).await).expect("an answer");
         assert_eq!(found, version);
     }
+    let digest = inline("22").sha256;
+    let names = look!(bench.catalog, tx => files::names(tx, &digest, 5).await).expect("an answer");
+    assert_eq!(names, ["ä'𝄞.PS1"]);
     let (files, bytes) = look!(bench.catalog, tx => files::usage(tx).await).expect("an answer");
     assert_eq!((files, bytes), (1, 3), "bytes of former versions count");
 }

@@ -1,5 +1,6 @@
-//! The first bytes of a connection have a time limit: until they tell HTTP/1 from HTTP/2 no other limit runs yet, and
-//! whoever sends nothing would hold a connection for ever.
+//! What a connection has patience for. Its first bytes have a time limit: until they tell HTTP/1 from HTTP/2 no other
+//! limit runs yet, and whoever sends nothing would hold it for ever. So has a write that nobody takes: answers wait
+//! in memory until then.
 
 use std::io;
 use std::pin::Pin;
@@ -12,18 +13,35 @@ use tokio::time::Sleep;
 /// How every HTTP/2 connection begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A stream whose reads fail when it is not known in time which protocol it speaks.
-pub struct Opening<S> {
+/// A stream whose reads fail when it is not known in time which protocol it speaks, and whose writes fail when they
+/// are not taken in time.
+pub struct Patient<S> {
     stream: S,
+    stall: Duration,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// How much of the preface came.
     matched: usize,
     /// Gone once the protocol is known.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Opening<S> {
-    pub fn new(stream: S, limit: Duration) -> Opening<S> {
-        Opening { stream, matched: 0, timer: Some(Box::pin(tokio::time::sleep(limit))) }
+impl<S> Patient<S> {
+    pub fn new(stream: S, limit: Duration, stall: Duration) -> Patient<S> {
+        let timer = Some(Box::pin(tokio::time::sleep(limit)));
+        Patient { stream, stall, stalled: None, matched: 0, timer }
+    }
+
+    /// The outcome of a write, or that it waited too long.
+    fn judge<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let stall = self.stall;
+        let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall)));
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn look(&mut self, bytes: &[u8]) {
@@ -36,7 +54,7 @@ impl<S> Opening<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,9 +76,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.judge(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -76,7 +95,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.judge(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -93,13 +113,13 @@ mod tests {
     /// What a reader sees of a client that sends these pieces and then nothing more.
     async fn read(pieces: &[&[u8]]) -> Option<io::ErrorKind> {
         let (mut client, server) = tokio::io::duplex(256);
-        let mut opening = Opening::new(server, Duration::from_millis(20));
+        let mut patient = Patient::new(server, Duration::from_millis(20), Duration::from_secs(60));
         let mut buffer = [0; 256];
         for piece in pieces {
             client.write_all(piece).await.unwrap();
-            assert_eq!(opening.read(&mut buffer).await.unwrap(), piece.len());
+            assert_eq!(patient.read(&mut buffer).await.unwrap(), piece.len());
         }
-        let silence = tokio::time::timeout(Duration::from_millis(60), opening.read(&mut buffer));
+        let silence = tokio::time::timeout(Duration::from_millis(60), patient.read(&mut buffer));
         silence.await.ok().map(|read| read.unwrap_err().kind())
     }
 
@@ -117,5 +137,14 @@ mod tests {
         ] {
             assert_eq!(read(known).await, None, "{known:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_write_that_nobody_takes_ends() {
+        let (client, server) = tokio::io::duplex(16);
+        let mut patient = Patient::new(server, Duration::from_secs(60), Duration::from_millis(20));
+        let refused = tokio::time::timeout(Duration::from_secs(20), patient.write_all(&[0; 64])).await;
+        assert_eq!(refused.unwrap().unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(client);
     }
 }
