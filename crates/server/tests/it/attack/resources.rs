@@ -147,8 +147,8 @@ async fn streams_that_are_opened_and_reset_again_and_again_end_their_connection(
 async fn streams_without_a_window_hold_up_nobody_else() {
     let bag = Jumpbag::options().set("rate_limits", false).start().await;
     let token = bag.token(&["Library.Manage"]).await;
-    for n in 0..20 {
-        bag.upload(&format!("{n}.ps1"), "1").description(&"d".repeat(30_000)).await.expect_status(200);
+    for n in 0..150 {
+        bag.upload(&format!("{n}.ps1"), "1").description(&"d".repeat(4_000)).await.expect_status(200);
     }
     let mut held = Vec::new();
     for _ in 0..20 {
