@@ -74,7 +74,29 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// The OpenAPI document of this server.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().into_openapi()
+    let mut document = routes().into_openapi();
+    for path in document.paths.paths.values_mut() {
+        for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten() {
+            if operation.security.is_some() {
+                refuse(operation);
+            }
+        }
+    }
+    document
+}
+
+/// How every operation is refused that needs a token: `Allowed` decides it for all of them.
+fn refuse(operation: &mut utoipa::openapi::path::Operation) {
+    use utoipa::openapi::{Content, Ref, ResponseBuilder};
+    for (status, what) in [
+        ("401", "No token, or one that does not count"),
+        ("403", "The token lacks the permission"),
+        ("429", "The quota is used up; `Retry-After` says for how long, in seconds"),
+    ] {
+        let body = Content::new(Some(Ref::from_schema_name("ErrorEnvelope")));
+        let response = ResponseBuilder::new().description(what).content("application/json", body).build();
+        operation.responses.responses.insert(status.to_owned(), response.into());
+    }
 }
 
 /// Paths here are canonical: see `edge`.
