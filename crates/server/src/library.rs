@@ -68,10 +68,6 @@ impl Library {
         Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
     }
 
-    pub fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
     /// The name of a file to be uploaded.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use super::jwt::{Flaw, Header, Jws, SKEW};
 use super::refusal::TokenError;
 use super::secret::sha256;
 use super::tenant::Tenant;
+use crate::hex::hex;
 
 /// No assertion may live longer, in seconds.
 const LONGEST: i64 = 24 * 3600;
@@ -94,8 +95,7 @@ fn is_named(header: &Header, certificate: &CertificateKey) -> bool {
 }
 
 fn is_hex_of(text: &str, bytes: &[u8]) -> bool {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    text.eq_ignore_ascii_case(&hex)
+    text.eq_ignore_ascii_case(&hex(bytes))
 }
 
 /// Assertions already used, kept until they expire. Bounded: a client whose share is full is

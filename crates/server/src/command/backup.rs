@@ -10,12 +10,10 @@ use crate::app::Stores;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::catalog::copy::copy;
-use crate::catalog::files::{self, Place};
+use crate::catalog::files::Place;
 use crate::config::Settings;
-use crate::error::Error;
 use crate::library::sweep::GARBAGE_GRACE_SECS;
 
-const BATCH: i64 = 500;
 const DATABASE: &str = "catalog.db";
 const BLOBS: &str = "blobs";
 
@@ -71,26 +69,13 @@ pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> 
 /// Copies the blobs of every content in `catalog`, under their keys, and verifies each.
 async fn copy_blobs(catalog: &Catalog, from: &BlobStore, to: &BlobStore) -> Result<u64, Failure> {
     let mut copied = 0;
-    let mut last = String::new();
-    loop {
-        let after = last.clone();
-        let digests = catalog
-            .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::digests(tx, &after, BATCH).await?) }))
-            .await?;
-        let Some(newest) = digests.last() else {
-            return Ok(copied);
-        };
-        last.clone_from(newest);
-        for digest in digests {
-            let content = catalog
-                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::content(tx, &digest).await?) }))
-                .await?;
-            let Some(content) = content else { continue };
-            if let Place::Blob(key) = &content.place {
-                from.copy_to(key, to).await?;
-                copied += 1;
-            }
-            check::verify(to, &content).await?;
+    check::each_content(catalog, async |content| {
+        if let Place::Blob(key) = &content.place {
+            from.copy_to(key, to).await?;
+            copied += 1;
         }
-    }
+        Ok(check::verify(to, &content).await?)
+    })
+    .await?;
+    Ok(copied)
 }

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::Failure;
 use crate::app::Stores;
 use crate::blobs::{BlobError, BlobStore};
+use crate::catalog::Catalog;
 use crate::catalog::files::{self, Content, Place};
 use crate::config::Settings;
 use crate::error::Error;
@@ -57,44 +58,52 @@ pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
 /// Every content has its bytes, and they have their digest.
 async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
     let progress = std::io::stderr().is_terminal();
+    each_content(&stores.catalog, async |content| {
+        report.contents += 1;
+        report.bytes += content.size;
+        if let Err(e) = verify(&stores.blobs, &content).await {
+            let names = names(stores, content.sha256).await?;
+            report.problems.push(format!("{e}; in the library as `{}`", names.join("`, `")));
+        }
+        if progress && report.contents.is_multiple_of(BATCH.unsigned_abs()) {
+            eprint!("\r{} contents, {} bytes", report.contents, report.bytes);
+        }
+        Ok(())
+    })
+    .await?;
+    if progress {
+        eprintln!("\r{} contents, {} bytes", report.contents, report.bytes);
+    }
+    Ok(())
+}
+
+async fn names(stores: &Stores, sha256: String) -> Result<Vec<String>, Error> {
+    stores.catalog.read(move |tx| Box::pin(async move { Ok(files::names(tx, &sha256, NAMES).await?) })).await
+}
+
+/// Walks over all contents in the order of their digests, one in memory at a time.
+pub async fn each_content(
+    catalog: &Catalog,
+    mut work: impl AsyncFnMut(Content) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut last = String::new();
     loop {
         let after = last.clone();
-        let digests = stores
-            .catalog
+        let digests = catalog
             .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::digests(tx, &after, BATCH).await?) }))
             .await?;
-        let Some(newest) = digests.last() else { break };
+        let Some(newest) = digests.last() else { return Ok(()) };
         last.clone_from(newest);
         for digest in digests {
-            let wanted = digest.clone();
-            let content = stores
-                .catalog
-                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::content(tx, &wanted).await?) }))
+            let content = catalog
+                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::content(tx, &digest).await?) }))
                 .await?;
-            // Expired since the list was read.
-            let Some(content) = content else { continue };
-            report.contents += 1;
-            report.bytes += content.size;
-            if let Err(e) = verify(&stores.blobs, &content).await {
-                let sha256 = content.sha256.clone();
-                let names = stores
-                    .catalog
-                    .read(move |tx| {
-                        Box::pin(async move { Ok::<_, Error>(files::names(tx, &sha256, NAMES).await?) })
-                    })
-                    .await?;
-                report.problems.push(format!("{e}; in the library as `{}`", names.join("`, `")));
+            // One that is not there has expired since the digests were read.
+            if let Some(content) = content {
+                work(content).await?;
             }
         }
-        if progress {
-            eprint!("\r{} contents, {} bytes", report.contents, report.bytes);
-        }
     }
-    if progress {
-        eprintln!();
-    }
-    Ok(())
 }
 
 /// Reads a content and compares size and digest.

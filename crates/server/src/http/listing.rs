@@ -10,7 +10,6 @@ use http_body_util::Full;
 use jumpbag_wire::library::LibraryFile;
 use jumpbag_wire::odata::Collection;
 use sha2::{Digest as _, Sha256};
-
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::files::odata;

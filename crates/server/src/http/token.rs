@@ -99,16 +99,13 @@ async fn token(
             text(header::AUTHORIZATION),
             &body.to_bytes(),
         ),
-        Ok(_) => Err(TokenError::UnknownTenant(tenant.chars().take(100).collect())),
+        Ok(_) => Err(unknown(tenant)),
         Err(_) => Err(TokenError::Malformed("the body is too large or was cut short")),
     };
     let now = Timestamp::now();
     let answer = match app.access.token(request, &context.base, context.address, now).await? {
         Ok(token) => Json(token).into_response(),
-        Err(refused) => {
-            let trace = context.id.parse().unwrap_or_else(|_| Uuid::new_v4());
-            (refused.status(), Json(refused.body(now, trace, Uuid::new_v4()))).into_response()
-        }
+        Err(refused) => refusal(context, &refused, now),
     };
     let headers = [
         (header::CONTENT_TYPE, "application/json; charset=utf-8"),
@@ -191,7 +188,16 @@ fn of_tenant(app: &App, context: &Context, tenant: &str, document: impl FnOnce()
     if app.access.is_tenant(tenant) {
         return Json(document()).into_response();
     }
-    let refused = TokenError::UnknownTenant(tenant.chars().take(100).collect());
+    refusal(context, &unknown(tenant), Timestamp::now())
+}
+
+/// What was asked for is repeated, but not at any length.
+fn unknown(tenant: &str) -> TokenError {
+    TokenError::UnknownTenant(tenant.chars().take(100).collect())
+}
+
+/// The original's refusal; its trace id is the request's.
+fn refusal(context: &Context, refused: &TokenError, now: Timestamp) -> Response {
     let trace = context.id.parse().unwrap_or_else(|_| Uuid::new_v4());
-    (refused.status(), Json(refused.body(Timestamp::now(), trace, Uuid::new_v4()))).into_response()
+    (refused.status(), Json(refused.body(now, trace, Uuid::new_v4()))).into_response()
 }
