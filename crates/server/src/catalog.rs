@@ -5,11 +5,14 @@
 pub mod audit;
 pub mod calls;
 pub mod clients;
+pub mod contents;
 pub mod copy;
 pub mod files;
+pub mod history;
 pub mod keys;
 mod migrate;
 mod postgres;
+pub mod retries;
 mod sqlite;
 pub mod value;
 

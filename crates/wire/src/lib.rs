@@ -1,6 +1,7 @@
 //! The words on the wire: what jumpbag's programs say to each other and to clients of the original
 //! service. Plain data with its JSON form; no I/O happens here.
 
+pub mod audit;
 pub mod error;
 pub mod library;
 pub mod odata;

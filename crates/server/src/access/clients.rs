@@ -98,14 +98,9 @@ pub async fn add(
                 let permissions: Vec<_> =
                     new.permissions.iter().map(|permission| permission.name()).collect();
                 let after = json!({ "name": new.name, "permissions": permissions, "expires": new.expires });
-                let change = Change {
-                    number: audit::next_change(tx).await?,
-                    action: "client.add",
-                    target: &id,
-                    before: None,
-                    after: Some(after),
-                };
-                Ok(audit::append(tx, now, &actor, change).await?)
+                let turn = audit::turn(tx).await?;
+                let change = Change { action: "client.add", target: &id, before: None, after: Some(after) };
+                Ok(audit::append(tx, now, &actor, turn, change).await?)
             })
         })
         .await?;
@@ -173,14 +168,10 @@ pub async fn rotate(
                 clients::end_secrets(tx, &client_id, old_until).await?;
                 clients::insert_secret(tx, &client_id, &kept, None, now).await?;
                 let after = json!({ "oldSecretsUntil": old_until });
-                let change = Change {
-                    number: audit::next_change(tx).await?,
-                    action: "client.rotate",
-                    target: &client_id,
-                    before: None,
-                    after: Some(after),
-                };
-                Ok(audit::append(tx, now, &actor, change).await?)
+                let turn = audit::turn(tx).await?;
+                let change =
+                    Change { action: "client.rotate", target: &client_id, before: None, after: Some(after) };
+                Ok(audit::append(tx, now, &actor, turn, change).await?)
             })
         })
         .await?;
@@ -201,14 +192,10 @@ pub async fn remove(catalog: &Catalog, id: &str, actor: Actor, now: Timestamp) -
                 };
                 clients::remove(tx, &client_id, now).await?;
                 let before = json!({ "name": client.name, "permissions": client.permissions });
-                let change = Change {
-                    number: audit::next_change(tx).await?,
-                    action: "client.remove",
-                    target: &client_id,
-                    before: Some(before),
-                    after: None,
-                };
-                Ok(audit::append(tx, now, &actor, change).await?)
+                let turn = audit::turn(tx).await?;
+                let change =
+                    Change { action: "client.remove", target: &client_id, before: Some(before), after: None };
+                Ok(audit::append(tx, now, &actor, turn, change).await?)
             })
         })
         .await

@@ -69,13 +69,8 @@ async fn insert(
 ) -> Result<(), Error> {
     let row = KeyRow { kid: key.kid.clone(), private_key: key.to_pem(), created_at: now, retired_at: None };
     keys::insert(tx, &row).await?;
-    let change = Change {
-        number: audit::next_change(tx).await?,
-        action,
-        target: &key.kid,
-        before: None,
-        after: Some(json!({ "kid": key.kid })),
-    };
-    audit::append(tx, now, &actor, change).await?;
+    let turn = audit::turn(tx).await?;
+    let change = Change { action, target: &key.kid, before: None, after: Some(json!({ "kid": key.kid })) };
+    audit::append(tx, now, &actor, turn, change).await?;
     Ok(())
 }

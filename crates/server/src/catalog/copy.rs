@@ -1,5 +1,9 @@
 //! Copies a whole catalog into an empty one, whichever database either is: the heart of backup and restore.
 
+use jumpbag_wire::time::Timestamp;
+use serde_json::json;
+
+use super::audit::{self, Actor, Change};
 use super::value::Value;
 use super::{Catalog, CatalogError};
 
@@ -8,7 +12,22 @@ use super::{Catalog, CatalogError};
 const TABLES: &[(&str, usize, &[&str])] = &[
     ("contents", 1, &["id", "sha256", "size", "bytes", "blob", "created_at"]),
     ("garbage", 1, &["blob", "since"]),
-    ("files", 1, &["id", "name_key", "version", "created_at", "created_by", "deleted_at"]),
+    (
+        "files",
+        1,
+        &[
+            "id",
+            "name_key",
+            "version",
+            "created_at",
+            "created_by",
+            "deleted_at",
+            "deleted_by",
+            "held_at",
+            "held_by",
+            "hold_reason",
+        ],
+    ),
     (
         "versions",
         1,
@@ -26,8 +45,16 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "created_at",
             "died",
             "ended",
+            "cause",
+            "tags",
+            "platforms",
+            "category",
+            "instructions",
+            "ended_at",
         ],
     ),
+    ("labels", 3, &["version", "kind", "value"]),
+    ("retries", 2, &["caller", "retry_key", "fingerprint", "answer", "at"]),
     ("clients", 1, &["id", "name", "created_at", "expires_at", "removed_at"]),
     ("client_permissions", 2, &["client", "permission"]),
     ("client_secrets", 2, &["client", "sha256", "created_at", "expires_at"]),
@@ -47,9 +74,11 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "before",
             "after",
             "request_id",
+            "previous",
+            "hash",
         ],
     ),
-    ("tenant", 1, &["id", "created_at", "change"]),
+    ("tenant", 1, &["id", "created_at", "change", "head", "files", "bytes"]),
 ];
 const BATCH: u64 = 200;
 
@@ -122,14 +151,22 @@ pub async fn require_empty(to: &Catalog) -> Result<(), CatalogError> {
 }
 
 /// Numbers of changes after a restore must not repeat those that were handed out after the backup was made: a
-/// client that remembers one would take the old state for the new.
-pub async fn begin_anew(catalog: &Catalog) -> Result<(), CatalogError> {
+/// client that remembers one would take the old state for the new. The gap is a change itself.
+pub async fn begin_anew(catalog: &Catalog, actor: Actor, now: Timestamp) -> Result<(), CatalogError> {
     const GAP: i64 = 1_000_000;
     catalog
-        .write(|tx| {
+        .write(move |tx| {
             Box::pin(async move {
+                let last = audit::last_change(tx).await?;
                 tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
-                Ok(())
+                let turn = audit::turn(tx).await?;
+                let change = Change {
+                    action: "catalog.restore",
+                    target: "catalog",
+                    before: Some(json!({ "number": last })),
+                    after: None,
+                };
+                audit::append(tx, now, &actor, turn, change).await
             })
         })
         .await

@@ -1,9 +1,14 @@
 //! Brings the tables up to date. A migration runs once, whole, in the order of its number; a database that is
 //! newer than this program is refused rather than guessed at.
 
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, audit};
 
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/0001_library.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/0001_library.sql")),
+    (2, include_str!("../../migrations/0002_history.sql")),
+];
+/// The migration that brought the chain: rows from before it are chained once.
+const CHAINED: i64 = 2;
 
 pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
     // Nodes that start together take turns.
@@ -20,6 +25,9 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
     for (number, sql) in MIGRATIONS.iter().filter(|(number, _)| *number > applied) {
         let sql = if shared { for_postgres(sql) } else { (*sql).to_owned() };
         tx.script(&sql).await?;
+        if *number == CHAINED {
+            audit::seal(tx).await?;
+        }
         tx.execute("insert into schema_migrations (number) values ($1)", &[(*number).into()]).await?;
     }
     Ok(())
