@@ -4,4 +4,5 @@
 pub mod error;
 pub mod library;
 pub mod odata;
+pub mod patch;
 pub mod time;
