@@ -1,6 +1,7 @@
 //! THE LIBRARY: upload, list, find, delete. A name lives at most once, ignoring case; every upload makes an
 //! immutable version; bytes are durable before a version names them.
 
+pub mod metadata;
 pub mod name;
 mod page;
 mod stage;

@@ -5,4 +5,5 @@ pub mod audit;
 pub mod error;
 pub mod library;
 pub mod odata;
+pub mod patch;
 pub mod time;

@@ -6,20 +6,7 @@ use jumpbag_wire::time::Timestamp;
 use super::audit::Turn;
 use super::value::{FromValue, Row, Value};
 use super::{CatalogError, Tx};
-
-/// What people say about a file: changes with a version, as the bytes do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata {
-    pub description: Option<String>,
-    pub parameters_description: Option<String>,
-    pub has_parameters: bool,
-    /// In order, without duplicates.
-    pub tags: Vec<String>,
-    /// In order, without duplicates.
-    pub platforms: Vec<String>,
-    pub category: Option<String>,
-    pub instructions: Option<String>,
-}
+use crate::library::metadata::Metadata;
 
 pub struct NewVersion<'a> {
     /// The change that makes it.

@@ -5,9 +5,10 @@ use jumpbag_wire::time::Timestamp;
 
 use super::audit::Turn;
 use super::contents;
-use super::files::{Metadata, metadata};
+use super::files::metadata;
 use super::value::{FromValue, Row, Value};
 use super::{CatalogError, Tx};
+use crate::library::metadata::Metadata;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {

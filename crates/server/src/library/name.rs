@@ -119,7 +119,8 @@ impl fmt::Display for FileName {
     }
 }
 
-fn is_control(c: char) -> bool {
+/// Whether a character cannot be seen, or reorders or breaks the text around it.
+pub(super) fn is_control(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}' | '\u{FEFF}')
 }
