@@ -10,7 +10,7 @@ use crate::catalog::Catalog;
 use crate::config::Settings;
 use crate::library::name::Strictness;
 use crate::library::sweep::STAGED_GRACE_SECS;
-use crate::library::{Library, Rules};
+use crate::library::{Library, Quotas, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
 use crate::rendered::Cache;
@@ -79,7 +79,13 @@ impl Stores {
             small_file_bytes: settings.small_file_bytes,
             names: if settings.strict_names { Strictness::Strict } else { Strictness::Relaxed },
             upload_memory_bytes: settings.upload_memory_bytes,
-            retention_secs: settings.retention_days * 24 * 3600,
+            retention_days: settings.retention_days,
+            replaced_retention_days: settings.replaced_retention_days,
+            quotas: Quotas {
+                files: settings.max_files,
+                bytes: settings.max_library_bytes,
+                versions_per_file: settings.max_versions_per_file,
+            },
         };
         Library::new(Arc::clone(&self.catalog), self.blobs.clone(), rules)
     }

@@ -32,6 +32,9 @@ pub enum Error {
     NoRoute { path: String },
     #[error("{0}")]
     NotFound(String),
+    /// The file is not what the request's conditions ask for.
+    #[error("{0}")]
+    PreconditionFailed(String),
     #[error("`{method}` is not allowed on `{path}`")]
     MethodNotAllowed { method: String, path: String },
     #[error("request body was not sent in time: {0}")]
@@ -70,6 +73,7 @@ impl Error {
             Error::NoRoute { .. } => (StatusCode::NOT_FOUND, "NotFound"),
             Error::NotFound(_) => (StatusCode::NOT_FOUND, "ResourceNotFound"),
             Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "BadRequest"),
+            Error::PreconditionFailed(_) => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             Error::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "BadRequest"),
             Error::TooManyRequests(..) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Error::Catalog(CatalogError::Full(_)) | Error::Blobs(BlobError::Full(_)) => {

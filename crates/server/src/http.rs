@@ -1,9 +1,14 @@
 //! HTTP: the route table on one screen, one file per resource. Who may call is in a handler's signature.
 
 mod allowed;
+mod answer;
 mod body;
+mod conditions;
+mod deleted;
 mod edge;
 mod files;
+mod json;
+mod library;
 mod listing;
 mod meta;
 mod name;
@@ -13,6 +18,7 @@ pub mod serve;
 pub mod tls;
 mod token;
 mod upload;
+mod versions;
 
 use std::sync::Arc;
 
@@ -26,6 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::auth::permission::Permission;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -36,6 +43,7 @@ use crate::app::App;
     ),
     tags(
         (name = "library", description = "Scripts and tools that responders run"),
+        (name = "history", description = "What became of files: versions, deleted files, holds"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "metadata", description = "What the service says of itself"),
     ),
@@ -49,7 +57,8 @@ struct Security;
 impl utoipa::Modify for Security {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         use utoipa::openapi::security::{ClientCredentials, Flow, OAuth2, Scopes, SecurityScheme};
-        let scopes = Scopes::from_iter([("Library.Manage", "Manage live response library")]);
+        let scopes = Permission::ALL.iter().map(|permission| (permission.name(), permission.display_name()));
+        let scopes = Scopes::from_iter(scopes);
         let flow = Flow::ClientCredentials(ClientCredentials::new("/{tenant}/oauth2/v2.0/token", scopes));
         let components = openapi.components.get_or_insert_default();
         components.add_security_scheme("oauth2", SecurityScheme::OAuth2(OAuth2::new([flow])));
@@ -60,7 +69,17 @@ impl utoipa::Modify for Security {
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(files::upload, files::list))
-        .routes(routes!(files::show, files::delete))
+        .routes(routes!(files::show, files::change, files::delete))
+        .routes(routes!(versions::list))
+        .routes(routes!(versions::show))
+        .routes(routes!(versions::restore))
+        .routes(routes!(deleted::hold))
+        .routes(routes!(deleted::list))
+        .routes(routes!(deleted::show))
+        .routes(routes!(deleted::restore))
+        .routes(routes!(deleted::purge))
+        .routes(routes!(deleted::hold_deleted))
+        .routes(routes!(library::usage))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))
@@ -76,7 +95,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = routes().into_openapi();
     for path in document.paths.paths.values_mut() {
-        for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten() {
+        for operation in
+            [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
+        {
             if operation.security.is_some() {
                 refuse(operation);
             }

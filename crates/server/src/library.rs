@@ -1,28 +1,35 @@
-//! THE LIBRARY: upload, list, find, delete. A name lives at most once, ignoring case; every upload makes an
-//! immutable version; bytes are durable before a version names them.
+//! THE LIBRARY: what can be done with files, one verb a method. A name lives at most once, ignoring case; every
+//! change of a file makes an immutable version; bytes are durable before a version names them.
 
+mod deleted;
+pub mod expect;
 pub mod metadata;
 pub mod name;
 mod page;
 mod stage;
 pub mod sweep;
+mod upload;
+mod versions;
 
 use std::sync::Arc;
 
-use jumpbag_wire::library::LibraryFile;
-use jumpbag_wire::time::Timestamp;
-use serde_json::json;
+use jumpbag_wire::library::{LibraryFile, Usage};
 use tokio::sync::Semaphore;
 
 use crate::blobs::BlobStore;
-use crate::catalog::audit::{self, Actor, Change};
-use crate::catalog::files::{self, Content, Ended, NewVersion, Place};
-use crate::catalog::{Catalog, CatalogError, Tx};
+use crate::catalog::audit::Turn;
+use crate::catalog::contents::{Content, Place};
+use crate::catalog::history::Ended;
+use crate::catalog::{Catalog, CatalogError, Tx, files, history};
 use crate::error::Error;
 use name::{FileName, Strictness};
 
+pub use deleted::{DeletedPage, Subject};
+
 pub use page::{Listing, SET};
 pub use stage::Stage;
+pub use upload::{Override, Retry, Upload};
+pub use versions::VersionsPage;
 
 /// What the operator decided about the library.
 #[derive(Debug, Clone)]
@@ -34,7 +41,19 @@ pub struct Rules {
     /// Memory that all uploads of blobs may hold together.
     pub upload_memory_bytes: usize,
     /// How long versions of a deleted file are kept.
-    pub retention_secs: i64,
+    pub retention_days: i64,
+    /// How long replaced versions of a living file are kept; `None`: for as long as the file.
+    pub replaced_retention_days: Option<i64>,
+    pub quotas: Quotas,
+}
+
+/// How much the library may hold; `None`: no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quotas {
+    pub files: Option<u64>,
+    /// Of all contents that are kept, each once.
+    pub bytes: Option<u64>,
+    pub versions_per_file: Option<u64>,
 }
 
 pub struct Library {
@@ -42,25 +61,6 @@ pub struct Library {
     blobs: BlobStore,
     rules: Rules,
     upload_memory: Arc<Semaphore>,
-}
-
-/// Whether an upload may take the place of the file that has its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Override {
-    Yes,
-    No,
-}
-
-/// An upload whose bytes are staged.
-#[derive(Debug)]
-pub struct Upload {
-    pub name: FileName,
-    pub content: Content,
-    pub description: Option<String>,
-    pub parameters_description: Option<String>,
-    /// `None`: true exactly when there is a description of parameters.
-    pub has_parameters: Option<bool>,
-    pub replace: Override,
 }
 
 impl Library {
@@ -91,26 +91,6 @@ impl Library {
         }
     }
 
-    /// Puts staged bytes into the library under their name. Durable when it returns.
-    ///
-    /// # Errors
-    /// `InvalidInput` when the name is taken and may not be replaced; then the staged bytes are gone.
-    pub async fn upload(&self, upload: Upload, actor: Actor, now: Timestamp) -> Result<LibraryFile, Error> {
-        let content = upload.content.clone();
-        let outcome = self.catalog.write(move |tx| Box::pin(commit_upload(tx, upload, actor, now))).await;
-        match outcome {
-            Ok(file) => Ok(file),
-            Err(Error::Catalog(lost @ (CatalogError::Unreachable(_) | CatalogError::Failed(_)))) => {
-                // The commit may stand although its answer was lost: the sweep decides about the bytes.
-                Err(Error::Catalog(lost))
-            }
-            Err(refused) => {
-                self.discard(&content).await;
-                Err(refused)
-            }
-        }
-    }
-
     /// The file that lives under a name.
     pub async fn find(&self, name: &str) -> Result<LibraryFile, Error> {
         let key = lookup(name)?;
@@ -120,18 +100,29 @@ impl Library {
             .ok_or_else(|| absent(name))
     }
 
-    /// Hides a name. Its versions stay for the retention time.
-    ///
-    /// # Errors
-    /// `NotFound` when no file lives under the name.
-    pub async fn delete(&self, name: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
-        let (name, key) = (name.to_owned(), lookup(name)?);
-        self.catalog.write(move |tx| Box::pin(commit_delete(tx, name, key, actor, now))).await
+    /// How many files live in the library, and how many bytes its contents have.
+    pub async fn size(&self) -> Result<(u64, u64), Error> {
+        self.catalog.read(|tx| Box::pin(async move { Ok(history::size(tx).await?) })).await
     }
 
-    /// How many files live in the library, and how many bytes its contents have.
-    pub async fn usage(&self) -> Result<(u64, u64), Error> {
-        self.catalog.read(|tx| Box::pin(async move { Ok(files::usage(tx).await?) })).await
+    /// How much the library holds, and how much it may hold.
+    pub async fn usage(&self) -> Result<Usage, Error> {
+        let totals =
+            self.catalog.snapshot(|tx| Box::pin(async move { Ok::<_, Error>(history::totals(tx).await?) }));
+        let (totals, quotas) = (totals.await?, self.rules.quotas);
+        Ok(Usage {
+            files: totals.files,
+            max_files: quotas.files,
+            bytes: totals.bytes,
+            max_bytes: quotas.bytes,
+            versions: totals.versions,
+            max_versions_per_file: quotas.versions_per_file,
+            deleted_files: totals.deleted,
+            held_files: totals.held,
+            max_file_bytes: self.rules.max_file_bytes,
+            retention_days: self.rules.retention_days.unsigned_abs(),
+            replaced_retention_days: self.rules.replaced_retention_days.map(i64::unsigned_abs),
+        })
     }
 }
 
@@ -148,94 +139,78 @@ fn absent(name: &str) -> Error {
     Error::NotFound(format!("Library file {name} was not found"))
 }
 
-async fn commit_upload(
-    tx: &mut Tx,
-    upload: Upload,
-    actor: Actor,
-    now: Timestamp,
-) -> Result<LibraryFile, Error> {
-    let key = upload.name.key();
-    let change = audit::next_change(tx).await?;
-    let (id, number) = if files::insert_file(tx, change, &key, &actor.name, now).await? {
-        (change, 1)
-    } else if upload.replace == Override::Yes {
-        // Changes take turns from their number on: the name cannot have gone since the statement before.
-        files::advance(tx, &key).await?.ok_or_else(|| CatalogError::Shape("a name came and went".into()))?
-    } else {
-        return Err(Error::InvalidInput(format!(
-            "Library file {} already exists. Set OverrideIfExists to true to replace it",
-            upload.name.as_str()
-        )));
-    };
-    let before = if number > 1 { files::version(tx, id, number - 1).await? } else { None };
-    let content = files::keep_content(tx, change, &upload.content, now).await?;
-    if number > 1 {
-        files::end_version(tx, id, number - 1, change, Ended::Replaced).await?;
-    }
-    let has_parameters = upload.has_parameters.unwrap_or(upload.parameters_description.is_some());
-    let version = NewVersion {
-        born: change,
-        file: id,
-        number,
-        name: upload.name.as_str(),
-        content,
-        description: upload.description.as_deref(),
-        has_parameters,
-        parameters_description: upload.parameters_description.as_deref(),
-        author: &actor.name,
-        author_id: &actor.id,
-        now,
-    };
-    files::insert_version(tx, &version).await?;
-    let (creation_time, created_by) = match &before {
-        Some(before) => (before.creation_time, before.created_by.clone()),
-        None => (now, actor.name.clone()),
-    };
-    let file = LibraryFile {
-        file_name: upload.name.as_str().to_owned(),
-        sha256: upload.content.sha256,
-        description: upload.description,
-        creation_time,
-        last_updated_time: now,
-        created_by,
-        has_parameters,
-        parameters_description: upload.parameters_description,
-        id: id.to_string(),
-        size: upload.content.size,
-    };
-    let change = Change {
-        number: change,
-        action: if before.is_some() { "library.override" } else { "library.upload" },
-        target: &file.file_name,
-        before: before.map(|before| json!(before)),
-        after: Some(json!({ "version": number, "file": &file })),
-    };
-    audit::append(tx, now, &actor, change).await?;
-    Ok(file)
+/// Why a transaction ends without a change.
+enum Stop {
+    Refused(Error),
+    /// What was asked for is there already.
+    Same(Box<LibraryFile>),
 }
 
-/// Takes its number first, as every change of the library does: on PostgreSQL they would wait for each other
-/// otherwise.
-async fn commit_delete(
-    tx: &mut Tx,
-    name: String,
-    key: String,
-    actor: Actor,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let change = audit::next_change(tx).await?;
-    let Some((id, number)) = files::hide(tx, &key, now).await? else {
-        return Err(absent(&name));
-    };
-    files::end_version(tx, id, number, change, Ended::Deleted).await?;
-    let before = files::version(tx, id, number).await?;
-    let target = before.as_ref().map_or(name, |file| file.file_name.clone());
-    let change = Change {
-        number: change,
-        action: "library.delete",
-        target: &target,
-        before: before.map(|file| json!({ "version": number, "file": file })),
-        after: None,
-    };
-    Ok(audit::append(tx, now, &actor, change).await?)
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Refused(error)
+    }
+}
+
+impl From<CatalogError> for Stop {
+    fn from(error: CatalogError) -> Stop {
+        Stop::Refused(error.into())
+    }
+}
+
+impl Stop {
+    fn settle(outcome: Result<LibraryFile, Stop>) -> Result<LibraryFile, Error> {
+        match outcome {
+            Ok(file) => Ok(file),
+            Err(Stop::Same(file)) => Ok(*file),
+            Err(Stop::Refused(error)) => Err(error),
+        }
+    }
+}
+
+impl Quotas {
+    /// # Errors
+    /// `InvalidInput` when one more file, which `turn` counts already, is one too many.
+    fn check_files(&self, turn: &Turn) -> Result<(), Error> {
+        match self.files {
+            Some(max) if turn.files.unsigned_abs() > max => Err(Error::InvalidInput(format!(
+                "the library is full: it holds {max} files, and `max_files` allows no more; delete one first"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// `InvalidInput` when new bytes, which `turn` counts already, are too many.
+    fn check_bytes(&self, turn: &Turn, size: u64) -> Result<(), Error> {
+        let total = turn.bytes.unsigned_abs();
+        match self.bytes {
+            Some(max) if total > max => Err(Error::InvalidInput(format!(
+                "the library is full: it holds {} bytes, this file has {size}, and `max_library_bytes` allows \
+                 {max} in all; deleted files count until they are purged",
+                total - size.min(total)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// `InvalidInput` when a file may not have one more version.
+    async fn check_versions(&self, tx: &mut Tx, file: i64, name: &str) -> Result<(), Error> {
+        let Some(max) = self.versions_per_file else { return Ok(()) };
+        let kept = history::count_versions(tx, file).await?.unsigned_abs();
+        if kept < max {
+            return Ok(());
+        }
+        Err(Error::InvalidInput(format!(
+            "Library file {name} has {kept} versions, and `max_versions_per_file` allows {max}; \
+             `replaced_retention_days` lets old ones go, or delete and purge the file"
+        )))
+    }
+}
+
+/// Ends a file's current version, as [`files::advance`] has counted it, in favour of `next`.
+async fn replace(tx: &mut Tx, turn: &Turn, next: &files::NewVersion<'_>) -> Result<(), CatalogError> {
+    history::end_version(tx, next.file, next.number - 1, turn.number, Ended::Replaced, next.now).await?;
+    files::insert_version(tx, next).await
 }

@@ -28,6 +28,7 @@ macro_rules! permissions {
 
 permissions! {
     LibraryManage = "Library.Manage", "Manage live response library";
+    LibraryRead = "Library.Read", "Read live response library";
 }
 
 impl Permission {

@@ -255,7 +255,7 @@ pub async fn totals(tx: &mut Tx) -> Result<Totals, CatalogError> {
 }
 
 /// How many files live in the library, and how many bytes its contents have.
-pub async fn usage(tx: &mut Tx) -> Result<(u64, u64), CatalogError> {
+pub async fn size(tx: &mut Tx) -> Result<(u64, u64), CatalogError> {
     let mut row = tx.one("select files, bytes from tenant", &[]).await?;
     Ok((row.take::<i64>()?.unsigned_abs(), row.take::<i64>()?.unsigned_abs()))
 }

@@ -9,8 +9,9 @@ use super::{Failure, check};
 use crate::app::Stores;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
+use crate::catalog::audit::Actor;
+use crate::catalog::contents::Place;
 use crate::catalog::copy::copy;
-use crate::catalog::files::Place;
 use crate::config::Settings;
 use crate::library::sweep::GARBAGE_GRACE_SECS;
 
@@ -61,7 +62,7 @@ pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> 
     // Bytes before rows, as always.
     let copied = copy_blobs(&source, &blobs, &target.blobs).await?;
     let rows = copy(&source, &target.catalog).await?;
-    crate::catalog::copy::begin_anew(&target.catalog).await?;
+    crate::catalog::copy::begin_anew(&target.catalog, Actor::operator("restore"), Timestamp::now()).await?;
     println!("restored from {}: {rows} rows, {copied} blobs, every digest verified", folder.display());
     Ok(())
 }

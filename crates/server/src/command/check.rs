@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::Failure;
 use crate::app::Stores;
 use crate::blobs::{BlobError, BlobStore};
-use crate::catalog::Catalog;
-use crate::catalog::files::{self, Content, Place};
+use crate::catalog::contents::{self, Content, Place};
+use crate::catalog::{Catalog, history};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::hex::hex;
@@ -78,7 +78,10 @@ async fn contents(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
 }
 
 async fn names(stores: &Stores, sha256: String) -> Result<Vec<String>, Error> {
-    stores.catalog.read(move |tx| Box::pin(async move { Ok(files::names(tx, &sha256, NAMES).await?) })).await
+    stores
+        .catalog
+        .read(move |tx| Box::pin(async move { Ok(contents::names(tx, &sha256, NAMES).await?) }))
+        .await
 }
 
 /// Walks over all contents in the order of their digests, one in memory at a time.
@@ -90,13 +93,17 @@ pub async fn each_content(
     loop {
         let after = last.clone();
         let digests = catalog
-            .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::digests(tx, &after, BATCH).await?) }))
+            .read(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(contents::digests(tx, &after, BATCH).await?) })
+            })
             .await?;
         let Some(newest) = digests.last() else { return Ok(()) };
         last.clone_from(newest);
         for digest in digests {
             let content = catalog
-                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::content(tx, &digest).await?) }))
+                .read(move |tx| {
+                    Box::pin(async move { Ok::<_, Error>(contents::content(tx, &digest).await?) })
+                })
                 .await?;
             // One that is not there has expired since the digests were read.
             if let Some(content) = content {
@@ -144,7 +151,7 @@ pub async fn verify(blobs: &BlobStore, content: &Content) -> Result<(), Error> {
 async fn rows(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
     let found = stores
         .catalog
-        .snapshot(|tx| Box::pin(async move { Ok::<_, Error>(files::contradictions(tx).await?) }))
+        .snapshot(|tx| Box::pin(async move { Ok::<_, Error>(history::contradictions(tx).await?) }))
         .await?;
     let unique: HashSet<_> = found.into_iter().collect();
     report.problems.extend(unique);

@@ -119,7 +119,7 @@ async fn first_client(app: &App, now: Timestamp) -> Result<Registered, Failure> 
 
 /// What a person needs to know first.
 async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), Failure> {
-    let (files, _) = app.library.usage().await?;
+    let (files, _) = app.library.size().await?;
     let database = app.settings.database_url.as_ref().map_or_else(
         || app.settings.data_dir.join("catalog.db").display().to_string(),
         |_| "PostgreSQL".to_owned(),

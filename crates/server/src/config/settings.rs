@@ -34,6 +34,12 @@ pub struct Settings {
     pub small_file_bytes: usize,
     pub strict_names: bool,
     pub retention_days: i64,
+    /// `None`: for as long as their file.
+    pub replaced_retention_days: Option<i64>,
+    /// `None`: no limit; so for the two that follow.
+    pub max_library_bytes: Option<u64>,
+    pub max_files: Option<u64>,
+    pub max_versions_per_file: Option<u64>,
     pub upload_memory_bytes: usize,
     pub body_idle_seconds: u64,
     pub upload_seconds: u64,
@@ -84,6 +90,10 @@ impl Reader<'_> {
         let small_file_bytes = self.number("small_file_bytes", 0, 1 << 20);
         let strict_names = self.boolean("strict_names");
         let retention_days = self.number("retention_days", 0, 36_500);
+        let replaced_retention_days = self.number("replaced_retention_days", 0, 36_500);
+        let max_library_bytes = self.number("max_library_bytes", 0, 1 << 60);
+        let max_files = self.number("max_files", 0, 1 << 40);
+        let max_versions_per_file = self.number("max_versions_per_file", 0, 1 << 40);
         let upload_memory_bytes = self.number("upload_memory_bytes", 1 << 20, 1 << 40);
         let body_idle_seconds = self.number("body_idle_seconds", 1, 3600);
         let upload_seconds = self.number("upload_seconds", 1, 12 * 3600);
@@ -113,6 +123,10 @@ impl Reader<'_> {
             small_file_bytes: small_file_bytes? as usize,
             strict_names: strict_names?,
             retention_days: retention_days? as i64,
+            replaced_retention_days: limit(replaced_retention_days?).map(|days| days as i64),
+            max_library_bytes: limit(max_library_bytes?),
+            max_files: limit(max_files?),
+            max_versions_per_file: limit(max_versions_per_file?),
             upload_memory_bytes: upload_memory_bytes? as usize,
             body_idle_seconds: body_idle_seconds?,
             upload_seconds: upload_seconds?,
@@ -315,6 +329,11 @@ impl Reader<'_> {
         }
         level
     }
+}
+
+/// 0 stands for no limit.
+fn limit(number: u64) -> Option<u64> {
+    (number > 0).then_some(number)
 }
 
 /// A value for people: secrets starred.

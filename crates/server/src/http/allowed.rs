@@ -23,6 +23,14 @@ pub trait Needs {
     const FAMILY: Family;
 }
 
+/// Seeing what is in the library.
+pub struct LibraryRead;
+
+impl Needs for LibraryRead {
+    const ANY_OF: &'static [Permission] = &[Permission::LibraryRead, Permission::LibraryManage];
+    const FAMILY: Family = Family::Library;
+}
+
 /// Everything about the library.
 pub struct LibraryManage;
 

@@ -23,6 +23,20 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 #[error("no byte came for {0} seconds")]
 pub struct Stalled(u64);
 
+impl Stalled {
+    /// Whether a body that failed did so because nothing came.
+    pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Stalled> {
+        let mut cause = Some(error);
+        while let Some(at) = cause {
+            if let Some(stalled) = at.downcast_ref::<Stalled>() {
+                return Some(stalled);
+            }
+            cause = at.source();
+        }
+        None
+    }
+}
+
 /// A body that counts what it gives, ends with [`Stalled`] when nothing comes, and hands what is left of itself
 /// back when it is dropped unread.
 pub struct Watched {

@@ -22,6 +22,8 @@ use crate::app::App;
 use crate::error::Error;
 use crate::limit::Verdict;
 
+/// What in /api is one thing and no collection of named ones.
+const NAMELESS: [&str; 2] = ["library", "audit"];
 /// Header fields of one request, names and values, in bytes.
 const MAX_HEADERS: usize = 32 * 1024;
 
@@ -162,8 +164,14 @@ fn canonical(uri: &Uri) -> Uri {
     if is_api && segments.get(1).is_some_and(|version| version.eq_ignore_ascii_case("v1.0")) {
         segments.remove(1);
     }
-    // In /api the third segment is a name; elsewhere the first is the tenant.
-    let kept = if is_api { 2 } else { 0 };
+    // In /api the third segment is a name, but below what has no names; elsewhere the first is the tenant.
+    let nameless =
+        segments.get(1).is_some_and(|second| NAMELESS.iter().any(|name| second.eq_ignore_ascii_case(name)));
+    let kept = match (is_api, nameless) {
+        (true, true) => usize::MAX,
+        (true, false) => 2,
+        (false, _) => 0,
+    };
     let mut canonical = String::with_capacity(path.len());
     for (index, segment) in segments.iter().enumerate() {
         canonical.push('/');

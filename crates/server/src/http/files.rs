@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jumpbag_wire::error::ErrorEnvelope;
 use jumpbag_wire::library::LibraryFile;
-use jumpbag_wire::odata::{self, Collection, Entity};
+use jumpbag_wire::odata::Collection;
+use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
 
-use super::allowed::{Allowed, LibraryManage};
+use super::allowed::{Allowed, LibraryManage, LibraryRead};
+use super::conditions::{expected, marked};
 use super::edge::Context;
 use super::name::Name;
-use super::{listing, upload};
+use super::{answer, json, listing, upload};
 use crate::app::App;
 use crate::error::Error;
 use crate::library::SET;
@@ -34,6 +35,14 @@ struct UploadForm {
     parameters_description: Option<String>,
     /// Absent: true exactly when `ParametersDescription` is not empty.
     has_parameters: Option<bool>,
+    /// A JSON array, or names separated by commas. Absent: as they were.
+    tags: Option<String>,
+    /// `windows`, `linux`, `macos`: a JSON array, or separated by commas. Absent: as they were.
+    platforms: Option<String>,
+    /// Absent: as it was.
+    category: Option<String>,
+    /// For the people who run it. Absent: as they were.
+    instructions: Option<String>,
     /// Whether the upload may take the place of a file of this name. Absent: false.
     override_if_exists: Option<bool>,
 }
@@ -42,9 +51,15 @@ struct UploadForm {
 #[utoipa::path(
     post, path = "/api/libraryfiles", tag = "library", operation_id = "uploadLibraryFile",
     request_body(content = inline(UploadForm), content_type = "multipart/form-data"),
+    params(
+        ("If-None-Match" = Option<String>, Header, description = "`*`: only if no file has the name"),
+        ("If-Match" = Option<String>, Header, description = "Only if the file that is to be replaced has this `ETag` or SHA-256, in double quotes"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes the upload safe to send again for a day: it is answered as the first time"),
+    ),
     responses(
         (status = 200, description = "The file is stored durably", body = LibraryFile),
         (status = 400, description = "The name exists, or the form is incorrect", body = ErrorEnvelope),
+        (status = 412, description = "The file is not what the conditions ask for", body = ErrorEnvelope),
         (status = 507, description = "No space left", body = ErrorEnvelope),
     ),
     security(("oauth2" = ["Library.Manage"]))
@@ -61,7 +76,8 @@ pub async fn upload(
     let task = tokio::spawn(async move {
         let (parts, body) = request.into_parts();
         let limit = app.settings.upload_seconds;
-        let form = upload::read(&app.library, &parts.headers, body);
+        let conditions = upload::Conditions::read(&parts.headers, &actor)?;
+        let form = upload::read(&app.library, &parts.headers, body, conditions);
         let upload = tokio::time::timeout(Duration::from_secs(limit), form)
             .await
             .map_err(|_| Error::Slow(format!("an upload may take {limit} seconds")))??;
@@ -69,7 +85,7 @@ pub async fn upload(
     });
     let file = task.await.map_err(|e| Error::Internal(e.to_string()))??;
     let nameless = file.file_name == "file";
-    let mut response = entity(&base, file)?;
+    let mut response = marked(answer::entity(&base, SET.name, &file)?, &file);
     if nameless {
         response.headers_mut().insert(
             "jumpbag-warning",
@@ -98,10 +114,10 @@ pub async fn upload(
         (status = 304, description = "Nothing changed since the `ETag` of `If-None-Match`"),
         (status = 400, description = "An invalid query", body = ErrorEnvelope),
     ),
-    security(("oauth2" = ["Library.Manage"]))
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
 )]
 pub async fn list(
-    _: Allowed<LibraryManage>,
+    _: Allowed<LibraryRead>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     RawQuery(raw): RawQuery,
@@ -119,24 +135,64 @@ pub async fn list(
         (status = 200, description = "The file", body = LibraryFile),
         (status = 404, description = "No such file", body = ErrorEnvelope),
     ),
-    security(("oauth2" = ["Library.Manage"]))
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
 )]
 pub async fn show(
-    _: Allowed<LibraryManage>,
+    _: Allowed<LibraryRead>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(name): Name,
+    headers: HeaderMap,
 ) -> Result<Response, Error> {
-    entity(&context.base, app.library.find(&name).await?)
+    let file = app.library.find(&name).await?;
+    let response = marked(answer::entity(&context.base, SET.name, &file)?, &file);
+    let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
+    if etag.is_some_and(|etag| listing::is_known(&headers, etag)) {
+        return Ok(marked(StatusCode::NOT_MODIFIED.into_response(), &file));
+    }
+    Ok(response)
+}
+
+/// Change what is said about a file, in a new version with the same bytes.
+#[utoipa::path(
+    patch, path = "/api/libraryfiles/{fileName}", tag = "library", operation_id = "changeLibraryFile",
+    params(
+        ("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"),
+        ("If-Match" = Option<String>, Header, description = "The file's `ETag` or the SHA-256 of its bytes, in double quotes"),
+    ),
+    request_body(content = FilePatch, content_type = "application/merge-patch+json"),
+    responses(
+        (status = 200, description = "The file as it is now", body = LibraryFile),
+        (status = 400, description = "No merge patch, or a value breaks a rule", body = ErrorEnvelope),
+        (status = 404, description = "No such file", body = ErrorEnvelope),
+        (status = 412, description = "The file is not what `If-Match` asks for", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Manage"]))
+)]
+pub async fn change(
+    allowed: Allowed<LibraryManage>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    Name(name): Name,
+    request: Request,
+) -> Result<Response, Error> {
+    let expect = expected(request.headers())?;
+    let patch = FilePatch::parse(&json::read(request).await?).map_err(|e| json::incorrect(&e.to_string()))?;
+    let file = app.library.edit(&name, patch, expect, allowed.actor(&context), Timestamp::now()).await?;
+    Ok(marked(answer::entity(&context.base, SET.name, &file)?, &file))
 }
 
 /// Delete a file from the library.
 #[utoipa::path(
     delete, path = "/api/libraryfiles/{fileName}", tag = "library", operation_id = "deleteLibraryFile",
-    params(("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count")),
+    params(
+        ("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"),
+        ("If-Match" = Option<String>, Header, description = "The file's `ETag` or the SHA-256 of its bytes, in double quotes"),
+    ),
     responses(
-        (status = 204, description = "The file is gone"),
+        (status = 204, description = "The file is gone; it is kept among the deleted ones for the retention time"),
         (status = 404, description = "No such file", body = ErrorEnvelope),
+        (status = 412, description = "The file is not what `If-Match` asks for", body = ErrorEnvelope),
     ),
     security(("oauth2" = ["Library.Manage"]))
 )]
@@ -145,23 +201,8 @@ pub async fn delete(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(name): Name,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Error> {
-    app.library.delete(&name, allowed.actor(&context), Timestamp::now()).await?;
+    app.library.delete(&name, expected(&headers)?, allowed.actor(&context), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-fn entity(base: &str, file: LibraryFile) -> Result<Response, Error> {
-    let entity = Entity { context: format!("{base}/api/$metadata#LibraryFiles/$entity"), entity: file };
-    let json = serde_json::to_vec(&entity).map_err(|e| Error::Internal(e.to_string()))?;
-    Ok(odata(Body::from(json)))
-}
-
-/// A successful OData answer, dressed as the original dresses it.
-pub fn odata(body: Body) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(odata::CONTENT_TYPE)),
-        (header::HeaderName::from_static("odata-version"), HeaderValue::from_static("4.0")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-    ];
-    (headers, body).into_response()
 }

@@ -12,7 +12,7 @@ use jumpbag_wire::odata::Collection;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::files::odata;
+use super::answer::odata;
 use crate::app::App;
 use crate::error::Error;
 use crate::library::Listing;
@@ -155,7 +155,7 @@ fn etag(tenant: &str, change: i64, base: &str, raw: Option<&str>) -> String {
     format!("W/\"{change}-{}\"", crate::hex::hex(&digest[..8]))
 }
 
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     known.flat_map(|value| value.split(',')).any(|known| {
         let known = known.trim();

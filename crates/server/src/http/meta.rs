@@ -7,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use serde_json::json;
 
+use super::answer::odata;
 use super::edge::Context;
-use super::files::odata;
 use crate::library::SET;
 use crate::odata::Kind;
 

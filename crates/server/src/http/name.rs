@@ -10,6 +10,12 @@ use crate::error::Error;
 /// The name of a file.
 pub struct Name(pub String);
 
+/// A version of a file.
+pub struct VersionOf {
+    pub name: String,
+    pub version: u64,
+}
+
 /// The tenant, by id or name; empty where it is not UTF-8 and so nobody's.
 pub struct TenantName(pub String);
 
@@ -22,6 +28,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
         })?;
         Ok(Name(name))
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for VersionOf {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<VersionOf, Error> {
+        let Name(name) = Name::from_request_parts(parts, state).await?;
+        let version = numbered(parts, state, 1).await?;
+        Ok(VersionOf { name, version })
+    }
+}
+
+/// The number of a version, from the parameter at this place.
+async fn numbered<S: Send + Sync>(parts: &mut Parts, state: &S, place: usize) -> Result<u64, Error> {
+    let params = RawPathParams::from_request_parts(parts, state).await.ok();
+    let text = params.as_ref().and_then(|params| params.iter().nth(place)).map_or("", |(_, value)| value);
+    text.parse().map_err(|_| {
+        let shown: String = text.chars().take(60).collect();
+        Error::InvalidInput(format!(
+            "`{}` in the path is not the number of a version: expected 1, 2, …",
+            shown.escape_debug()
+        ))
+    })
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for TenantName {

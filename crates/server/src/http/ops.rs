@@ -40,7 +40,7 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    if let Ok((files, bytes)) = app.library.usage().await {
+    if let Ok((files, bytes)) = app.library.size().await {
         app.metrics.library(files, bytes);
     }
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -2,47 +2,88 @@
 
 use axum::body::Body;
 use http::{HeaderMap, header};
+use jumpbag_wire::patch::{Edit, FilePatch};
 
-use crate::catalog::files::Content;
+use super::conditions::expected;
+use crate::catalog::audit::Actor;
+use crate::catalog::contents::Content;
 use crate::error::Error;
 use crate::http::body::Stalled;
+use crate::library::expect::Expect;
+use crate::library::metadata::{
+    MAX_DESCRIPTION, MAX_INSTRUCTIONS, Metadata, MetadataError, platforms_from_form, tags_from_form,
+};
 use crate::library::name::FileName;
-use crate::library::{Library, Override, Upload};
+use crate::library::{Library, Override, Retry, Upload};
 use crate::multipart::{self, Limits, Multipart, MultipartError};
 
-/// Bytes of `Description` and `ParametersDescription`.
-const MAX_TEXT: usize = 4 * 1024;
 /// Bytes of a Boolean, generously.
 const MAX_FLAG: usize = 64;
+/// Bytes of the list of tags, however it is written.
+const MAX_LIST: usize = 16 * 1024;
+/// Bytes of an `Idempotency-Key`.
+const MAX_KEY: usize = 255;
+
+/// What the headers of an upload ask for.
+pub struct Conditions {
+    expect: Expect,
+    retry: Option<Retry>,
+}
+
+impl Conditions {
+    /// # Errors
+    /// `InvalidInput` when a header is none that can be answered.
+    pub fn read(headers: &HeaderMap, actor: &Actor) -> Result<Conditions, Error> {
+        let retry = headers.get("idempotency-key").map(|key| match key.to_str() {
+            Ok(key) if (1..=MAX_KEY).contains(&key.len()) => {
+                Ok(Retry { caller: actor.id.clone(), key: key.to_owned() })
+            }
+            _ => Err(Error::InvalidInput(format!(
+                "`Idempotency-Key` is not 1 to {MAX_KEY} visible ASCII characters: a GUID will do"
+            ))),
+        });
+        Ok(Conditions { expect: expected(headers)?, retry: retry.transpose()? })
+    }
+}
 
 /// The form while its parts come in.
 #[derive(Default)]
 struct Form {
     file: Option<(FileName, Content)>,
-    description: Option<String>,
-    parameters_description: Option<String>,
-    has_parameters: Option<bool>,
+    metadata: FilePatch,
     replace: Option<bool>,
 }
 
 /// Reads a whole form. When it cannot be used, what was staged of it is gone.
-pub async fn read(library: &Library, headers: &HeaderMap, body: Body) -> Result<Upload, Error> {
+pub async fn read(
+    library: &Library,
+    headers: &HeaderMap,
+    body: Body,
+    conditions: Conditions,
+) -> Result<Upload, Error> {
     let content_type = match headers.get(header::CONTENT_TYPE) {
         None => None,
         Some(value) => Some(value.to_str().map_err(|_| incorrect("the content type is not ASCII text"))?),
     };
     let boundary = multipart::boundary(content_type).map_err(refuse)?;
     let parts = Multipart::new(body.into_data_stream(), boundary, Limits::default());
-    let mut form = Form::default();
+    // As the original has it, an upload that does not say them has none of these, whatever it replaces.
+    let metadata = FilePatch {
+        description: Edit::Clear,
+        parameters_description: Edit::Clear,
+        has_parameters: Edit::Clear,
+        ..FilePatch::default()
+    };
+    let mut form = Form { metadata, ..Form::default() };
     match fill(&mut form, library, parts).await {
         Ok(()) => match form.file {
             Some((name, content)) => Ok(Upload {
                 name,
                 content,
-                description: form.description,
-                parameters_description: form.parameters_description,
-                has_parameters: form.has_parameters,
+                metadata: form.metadata,
                 replace: if form.replace == Some(true) { Override::Yes } else { Override::No },
+                expect: conditions.expect,
+                retry: conditions.retry,
             }),
             None => Err(incorrect("there is no part named `file` with the file's content")),
         },
@@ -61,6 +102,7 @@ where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     while let Some(part) = parts.next_part().await.map_err(refuse)? {
+        let metadata = &mut form.metadata;
         match part.name.to_ascii_lowercase().as_str() {
             "file" if form.file.is_some() => return Err(incorrect("there are two parts named `file`")),
             "file" => {
@@ -72,15 +114,38 @@ where
                 let name = library.name(&name)?;
                 form.file = Some((name, stage(library, &mut parts).await?));
             }
-            "description" => form.description = text(&mut parts).await?,
-            "parametersdescription" => form.parameters_description = text(&mut parts).await?,
-            "hasparameters" => form.has_parameters = flag(&mut parts, "HasParameters").await?,
+            "description" => metadata.description = text(&mut parts, MAX_DESCRIPTION).await?.into(),
+            "parametersdescription" => {
+                metadata.parameters_description = text(&mut parts, MAX_DESCRIPTION).await?.into();
+            }
+            "hasparameters" => metadata.has_parameters = flag(&mut parts, "HasParameters").await?.into(),
+            "tags" => {
+                let names = text(&mut parts, MAX_LIST).await?.unwrap_or_default();
+                metadata.tags = Edit::Set(checked(tags_from_form(&names))?);
+            }
+            "platforms" => {
+                let names = text(&mut parts, MAX_LIST).await?.unwrap_or_default();
+                metadata.platforms = Edit::Set(checked(platforms_from_form(&names))?);
+            }
+            "category" => {
+                // Long enough for the rule on its length to be told.
+                metadata.category = text(&mut parts, MAX_DESCRIPTION).await?.into();
+                checked(
+                    Metadata::default()
+                        .apply(FilePatch { category: metadata.category.clone(), ..FilePatch::default() }),
+                )?;
+            }
+            "instructions" => metadata.instructions = text(&mut parts, MAX_INSTRUCTIONS).await?.into(),
             "overrideifexists" => form.replace = flag(&mut parts, "OverrideIfExists").await?,
             // Clients of the original send fields of their own, `FileName` for one: they are not ours to judge.
             _ => {}
         }
     }
     Ok(())
+}
+
+fn checked<T>(value: Result<T, MetadataError>) -> Result<T, Error> {
+    value.map_err(|e| Error::InvalidInput(e.to_string()))
 }
 
 async fn stage<S, E>(library: &Library, parts: &mut Multipart<S>) -> Result<Content, Error>
@@ -103,12 +168,12 @@ where
 }
 
 /// An empty text is as good as none.
-async fn text<S, E>(parts: &mut Multipart<S>) -> Result<Option<String>, Error>
+async fn text<S, E>(parts: &mut Multipart<S>, max: usize) -> Result<Option<String>, Error>
 where
     S: futures_util::Stream<Item = Result<bytes::Bytes, E>> + Unpin,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let text = parts.text(MAX_TEXT).await.map_err(refuse)?;
+    let text = parts.text(max).await.map_err(refuse)?;
     if text.contains('\0') {
         return Err(incorrect("a text field contains the character U+0000"));
     }
@@ -136,12 +201,8 @@ fn incorrect(what: impl std::fmt::Display) -> Error {
 }
 
 fn refuse(error: MultipartError) -> Error {
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
-    while let Some(at) = cause {
-        if let Some(stalled) = at.downcast_ref::<Stalled>() {
-            return Error::Slow(stalled.to_string());
-        }
-        cause = at.source();
+    match Stalled::behind(&error) {
+        Some(stalled) => Error::Slow(stalled.to_string()),
+        None => incorrect(error),
     }
-    incorrect(error)
 }

@@ -1,6 +1,7 @@
 //! What people say about a file. A [`Metadata`] that came from [`Metadata::apply`] is in its one stored form:
 //! lists sorted and without duplicates, tags and platforms in lower case, no empty texts.
 
+use jumpbag_wire::library::LibraryFile;
 use jumpbag_wire::patch::{Edit, FilePatch};
 
 use super::name::is_control;
@@ -28,6 +29,20 @@ pub struct Metadata {
     pub platforms: Vec<String>,
     pub category: Option<String>,
     pub instructions: Option<String>,
+}
+
+impl From<&LibraryFile> for Metadata {
+    fn from(file: &LibraryFile) -> Metadata {
+        Metadata {
+            description: file.description.clone(),
+            parameters_description: file.parameters_description.clone(),
+            has_parameters: file.has_parameters,
+            tags: file.tags.clone(),
+            platforms: file.platforms.clone(),
+            category: file.category.clone(),
+            instructions: file.instructions.clone(),
+        }
+    }
 }
 
 /// The rule that a value breaks.

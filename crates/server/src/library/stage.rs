@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Rules;
 use crate::blobs::{BlobStore, BlobWriter};
-use crate::catalog::files::{Content, Place};
+use crate::catalog::contents::{Content, Place};
 use crate::error::Error;
 use crate::hex::hex;
 

@@ -8,13 +8,16 @@ use serde_json::json;
 use super::Library;
 use crate::blobs::Listed;
 use crate::catalog::audit::{self, Actor, Change};
-use crate::catalog::files;
+use crate::catalog::history::{self, Protected};
+use crate::catalog::{Tx, contents, retries};
 use crate::error::Error;
 
 /// A blob without a row may belong to an upload that is not finished: longer than any upload may take.
 pub const STAGED_GRACE_SECS: i64 = 24 * 3600;
 /// How long a discarded blob stays, for a copy of the catalog that still names it.
 pub const GARBAGE_GRACE_SECS: i64 = 3600;
+/// How long an upload can be sent again under its key.
+const RETRY_SECS: i64 = 24 * 3600;
 const BATCH: i64 = 100;
 
 /// What a sweep removed.
@@ -28,19 +31,27 @@ impl Library {
     /// Removes expired versions and discarded blobs.
     pub async fn sweep(&self, now: Timestamp) -> Result<Swept, Error> {
         let mut swept = Swept::default();
-        let before = now.plus_secs(-self.rules.retention_secs);
+        let days_ago = |days: i64| now.plus_secs(-days * 24 * 3600);
+        let protected = Protected {
+            deleted_since: days_ago(self.rules.retention_days),
+            replaced_since: self.rules.replaced_retention_days.map(days_ago),
+        };
         loop {
-            let removed = self.catalog.write(move |tx| Box::pin(expire(tx, before, now))).await?;
+            let removed = self.catalog.write(move |tx| Box::pin(expire(tx, protected, now))).await?;
             swept.versions += removed;
             if removed < BATCH.unsigned_abs() {
                 break;
             }
         }
+        let forgotten = now.plus_secs(-RETRY_SECS);
+        self.catalog
+            .write(move |tx| Box::pin(async move { Ok::<_, Error>(retries::forget(tx, forgotten).await?) }))
+            .await?;
         let before = now.plus_secs(-GARBAGE_GRACE_SECS);
         let garbage = self
             .catalog
             .read(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(files::garbage(tx, before, i64::MAX).await?) })
+                Box::pin(async move { Ok::<_, Error>(contents::garbage(tx, before, i64::MAX).await?) })
             })
             .await?;
         for blob in garbage {
@@ -48,7 +59,7 @@ impl Library {
             swept.blobs += 1;
             self.catalog
                 .write(move |tx| {
-                    Box::pin(async move { Ok::<_, Error>(files::forget_garbage(tx, &blob).await?) })
+                    Box::pin(async move { Ok::<_, Error>(contents::forget_garbage(tx, &blob).await?) })
                 })
                 .await?;
         }
@@ -64,7 +75,7 @@ impl Library {
             let keys: Vec<String> = old.iter().map(|blob| blob.key.clone()).collect();
             let owned = self
                 .catalog
-                .read(move |tx| Box::pin(async move { Ok::<_, Error>(files::owned(tx, &keys).await?) }))
+                .read(move |tx| Box::pin(async move { Ok::<_, Error>(contents::owned(tx, &keys).await?) }))
                 .await?;
             found.extend(old.into_iter().filter(|blob| !owned.contains(&blob.key)));
         }
@@ -82,14 +93,12 @@ impl Library {
     }
 }
 
-async fn expire(tx: &mut crate::catalog::Tx, before: Timestamp, now: Timestamp) -> Result<u64, Error> {
-    let expired = files::expired(tx, before, BATCH).await?;
+async fn expire(tx: &mut Tx, protected: Protected, now: Timestamp) -> Result<u64, Error> {
+    let expired = history::expired(tx, protected, BATCH).await?;
     for version in &expired {
-        // The number comes first, as for every change of the library: it makes them take turns.
-        let number = audit::next_change(tx).await?;
-        files::forget(tx, version, now).await?;
+        let mut turn = audit::turn(tx).await?;
+        history::forget(tx, &mut turn, version, now).await?;
         let change = Change {
-            number,
             action: "library.expire",
             target: &version.name,
             before: Some(
@@ -97,7 +106,7 @@ async fn expire(tx: &mut crate::catalog::Tx, before: Timestamp, now: Timestamp) 
             ),
             after: None,
         };
-        audit::append(tx, now, &Actor::operator("sweep"), change).await?;
+        audit::append(tx, now, &Actor::operator("sweep"), turn, change).await?;
     }
     Ok(expired.len() as u64)
 }

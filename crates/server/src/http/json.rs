@@ -1,0 +1,57 @@
+//! JSON bodies of requests: small, read whole, keys in any letter case.
+
+use axum::body::Body;
+use axum::extract::Request;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde_json::{Map, Value};
+
+use crate::error::Error;
+use crate::http::body::Stalled;
+
+/// Bytes of a body.
+pub const MAX: usize = 64 * 1024;
+
+/// The whole body, whatever its content type says.
+///
+/// # Errors
+/// `InvalidRequestBody` when it is too large or was cut short; `Slow` when it stalled.
+pub async fn read(request: Request<Body>) -> Result<Bytes, Error> {
+    match Limited::new(request.into_body(), MAX).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => {
+            Err(incorrect(&format!("it is larger than the limit of {MAX} bytes")))
+        }
+        Err(e) => match Stalled::behind(e.as_ref()) {
+            Some(stalled) => Err(Error::Slow(stalled.to_string())),
+            None => Err(incorrect("it was cut short")),
+        },
+    }
+}
+
+pub fn incorrect(why: &str) -> Error {
+    Error::InvalidRequestBody(format!("Request body is incorrect: {why}"))
+}
+
+/// An object whose keys are among `known`, by their names there.
+///
+/// # Errors
+/// `InvalidRequestBody` when it is none.
+pub fn object(body: &[u8], known: &[&'static str]) -> Result<Map<String, Value>, Error> {
+    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
+    let value = serde_json::from_slice(body).map_err(|e| incorrect(&format!("it is not valid JSON: {e}")))?;
+    let Value::Object(members) = value else {
+        return Err(incorrect("it is not a JSON object"));
+    };
+    let mut object = Map::new();
+    for (key, value) in members {
+        let name = known.iter().find(|name| name.eq_ignore_ascii_case(&key)).ok_or_else(|| {
+            let shown: String = key.chars().take(64).collect();
+            incorrect(&format!("`{}` is none of {}", shown.escape_debug(), known.join(", ")))
+        })?;
+        if object.insert((*name).to_owned(), value).is_some() {
+            return Err(incorrect(&format!("`{name}` is there twice")));
+        }
+    }
+    Ok(object)
+}

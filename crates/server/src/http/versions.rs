@@ -1,0 +1,92 @@
+//! `/api/libraryfiles/{fileName}/versions`: what became of a file, and going back.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use http::HeaderMap;
+use jumpbag_wire::error::ErrorEnvelope;
+use jumpbag_wire::library::{FileVersion, LibraryFile};
+use jumpbag_wire::odata::Collection;
+use jumpbag_wire::time::Timestamp;
+
+use super::allowed::{Allowed, LibraryManage, LibraryRead};
+use super::answer;
+use super::conditions::{expected, marked};
+use super::edge::Context;
+use super::name::{Name, VersionOf};
+use crate::app::App;
+use crate::error::Error;
+
+/// The versions of a file, newest first.
+#[utoipa::path(
+    get, path = "/api/libraryfiles/{fileName}/versions", tag = "history", operation_id = "listVersions",
+    params(
+        ("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"),
+        ("$skiptoken" = Option<u64>, Query, description = "From `@odata.nextLink`"),
+    ),
+    responses(
+        (status = 200, description = "At most 1000 of the versions that are kept", body = Collection<FileVersion>),
+        (status = 404, description = "No such file", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
+)]
+pub async fn list(
+    _: Allowed<LibraryRead>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    Name(name): Name,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Error> {
+    let below = answer::skip_token(raw.as_deref(), |token| token.parse().ok())?;
+    let page = app.library.versions(&name, below).await?;
+    let path = format!("/api/libraryfiles/{}/versions", answer::segment(&name));
+    answer::collection(&context.base, "LibraryFileVersions", page.versions, &path, page.next)
+}
+
+/// One version of a file.
+#[utoipa::path(
+    get, path = "/api/libraryfiles/{fileName}/versions/{version}", tag = "history", operation_id = "getVersion",
+    params(("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"), ("version" = u64, Path, description = "The version's number")),
+    responses(
+        (status = 200, description = "The version", body = FileVersion),
+        (status = 404, description = "No such file or version", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
+)]
+pub async fn show(
+    _: Allowed<LibraryRead>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    VersionOf { name, version }: VersionOf,
+) -> Result<Response, Error> {
+    answer::entity(&context.base, "LibraryFileVersions", app.library.version(&name, version).await?)
+}
+
+/// Make a new version with the bytes and the metadata of an earlier one.
+#[utoipa::path(
+    post, path = "/api/libraryfiles/{fileName}/versions/{version}/restore", tag = "history", operation_id = "restoreVersion",
+    params(
+        ("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"), ("version" = u64, Path, description = "The version's number"),
+        ("If-Match" = Option<String>, Header, description = "The file's `ETag` or the SHA-256 of its bytes, in double quotes"),
+    ),
+    responses(
+        (status = 200, description = "The file as it is now", body = LibraryFile),
+        (status = 400, description = "The version is the current one, or a quota is used up", body = ErrorEnvelope),
+        (status = 404, description = "No such file or version", body = ErrorEnvelope),
+        (status = 412, description = "The file is not what `If-Match` asks for", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Manage"]))
+)]
+pub async fn restore(
+    allowed: Allowed<LibraryManage>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    VersionOf { name, version }: VersionOf,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let (expect, actor) = (expected(&headers)?, allowed.actor(&context));
+    let file = app.library.restore(&name, version, expect, actor, Timestamp::now()).await?;
+    Ok(marked(answer::entity(&context.base, "LibraryFiles", &file)?, &file))
+}
