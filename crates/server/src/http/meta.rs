@@ -59,6 +59,7 @@ fn csdl() -> String {
                 Kind::Bool => "Edm.Boolean",
                 Kind::Int => "Edm.Int64",
                 Kind::Time => "Edm.DateTimeOffset",
+                Kind::Texts => "Collection(Edm.String)",
             };
             let nullable = NULLABLE.contains(&property.name);
             format!(

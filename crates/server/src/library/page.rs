@@ -36,6 +36,7 @@ pub static SET: EntitySet = EntitySet {
         property("size", "c.size", Kind::Int),
     ],
     max_top: PAGE,
+    searchable: false,
 };
 
 /// A page of the library.
@@ -146,7 +147,8 @@ fn next(query: &Query, change: i64, offset: u64, found: &[LibraryFile]) -> Resul
 
 fn value(literal: Literal) -> Value {
     match literal {
-        Literal::Null => Value::Null,
+        // No filter has a list for a parameter.
+        Literal::Null | Literal::Texts(_) => Value::Null,
         Literal::Text(text) => Value::Text(text),
         Literal::Bool(value) => Value::Bool(value),
         Literal::Int(value) => Value::Int(value),
