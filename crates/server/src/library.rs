@@ -1,7 +1,8 @@
-//! THE LIBRARY: upload, list, find, delete. A name lives at most once, ignoring case; every upload makes an
+//! THE LIBRARY: upload, list, find, open, delete. A name lives at most once, ignoring case; every upload makes an
 //! immutable version; bytes are durable before a version names them.
 
 pub mod name;
+mod open;
 mod page;
 mod stage;
 pub mod sweep;
@@ -20,6 +21,7 @@ use crate::catalog::{Catalog, CatalogError, Tx};
 use crate::error::Error;
 use name::{FileName, Strictness};
 
+pub use open::{Flow, Opened};
 pub use page::{Listing, SET};
 pub use stage::Stage;
 
@@ -41,6 +43,7 @@ pub struct Library {
     blobs: BlobStore,
     rules: Rules,
     upload_memory: Arc<Semaphore>,
+    download_memory: Arc<Semaphore>,
 }
 
 /// Whether an upload may take the place of the file that has its name.
@@ -65,7 +68,8 @@ pub struct Upload {
 impl Library {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
         let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
-        Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
+        let upload_memory = Arc::new(Semaphore::new(uploads));
+        Library { catalog, blobs, rules, upload_memory, download_memory: open::memory() }
     }
 
     /// The name of a file to be uploaded.
