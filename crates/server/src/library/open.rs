@@ -39,6 +39,7 @@ pub(super) fn memory() -> Arc<Semaphore> {
 
 /// Verified bytes. They end in an error, before the last of them, when they are not what they should be.
 pub struct Opened {
+    first: Option<Bytes>,
     pieces: UnboundedReceiver<Result<Bytes, Error>>,
     left: u64,
 }
@@ -48,6 +49,16 @@ impl Opened {
     pub fn left(&self) -> u64 {
         self.left
     }
+
+    /// Waits for the first bytes: what is found out before they may go is an error and no broken transfer.
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.first = Some(told(self.pieces.recv().await)?);
+        Ok(())
+    }
+}
+
+fn told(piece: Option<Result<Bytes, Error>>) -> Result<Bytes, Error> {
+    piece.unwrap_or_else(|| Err(Error::Internal("reading a content was cut short".into())))
 }
 
 impl Stream for Opened {
@@ -57,8 +68,10 @@ impl Stream for Opened {
         if self.left == 0 {
             return Poll::Ready(None);
         }
-        let next = ready!(self.pieces.poll_recv(cx));
-        let next = next.unwrap_or_else(|| Err(Error::Internal("reading a content was cut short".into())));
+        let next = match self.first.take() {
+            Some(first) => Ok(first),
+            None => told(ready!(self.pieces.poll_recv(cx))),
+        };
         self.left = next.as_ref().map_or(0, |piece| self.left.saturating_sub(piece.len() as u64));
         Poll::Ready(Some(next))
     }
@@ -69,8 +82,8 @@ impl Library {
     /// all can be verified. Also what tells whether they are taken.
     ///
     /// # Errors
-    /// `Damaged` when they are missing or, where they lie in the catalog, wrong; `NotFound` when the version has
-    /// expired meanwhile; `Crowded` when too much waits to be taken.
+    /// `Damaged` when they are missing, or found wrong before the first of them may go, as all small ones are;
+    /// `NotFound` when the version has expired meanwhile; `Crowded` when too much waits to be taken.
     pub async fn open(&self, file: &LibraryFile, range: Range<u64>) -> Result<(Opened, Flow), Error> {
         let memory = self.download_memory(file.size).await?;
         let sha256 = file.sha256.clone();
@@ -81,7 +94,7 @@ impl Library {
             .ok_or_else(|| absent(&file.file_name))?;
         let (held, flow) = Held::new(memory);
         let (out, pieces) = unbounded_channel();
-        let opened = Opened { pieces, left: range.end.saturating_sub(range.start) };
+        let mut opened = Opened { first: None, pieces, left: range.end.saturating_sub(range.start) };
         match content.place.clone() {
             Place::Inline(bytes) => {
                 verify(&content, bytes.len() as u64, &Sha256::digest(&bytes))?;
@@ -97,6 +110,7 @@ impl Library {
                 tokio::spawn(Gate::new(content, range, out, held).pass(reader));
             }
         }
+        opened.begin().await?;
         Ok((opened, flow))
     }
 
