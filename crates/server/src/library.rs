@@ -2,12 +2,14 @@
 //! change of a file makes an immutable version; bytes are durable before a version names them.
 
 mod deleted;
+pub mod diff;
 pub mod expect;
 pub mod metadata;
 pub mod name;
 mod page;
 mod stage;
 pub mod sweep;
+pub mod text;
 mod upload;
 mod versions;
 
