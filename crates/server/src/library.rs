@@ -2,6 +2,7 @@
 //! change of a file makes an immutable version; bytes are durable before a version names them.
 
 mod deleted;
+pub mod diff;
 pub mod expect;
 pub mod metadata;
 pub mod name;
