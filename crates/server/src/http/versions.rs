@@ -13,7 +13,7 @@ use jumpbag_wire::time::Timestamp;
 
 use super::allowed::{Allowed, LibraryManage, LibraryRead};
 use super::answer;
-use super::conditions::{expected, marked};
+use super::conditional::{expected, marked};
 use super::edge::Context;
 use super::name::{Name, VersionOf};
 use crate::app::App;

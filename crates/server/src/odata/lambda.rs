@@ -22,11 +22,11 @@ impl<'a> Parser<'a> {
             );
             return Err(self.lexer.error(at, message));
         }
+        self.count_list(at)?;
         let Some(variable) = self.variable(property)? else {
             return self.without_condition(property, all);
         };
         self.item = Some(variable);
-        self.has_items = true;
         let body = self.any()?;
         if self.token.kind != TokenKind::Close {
             return Err(self.unexpected_after(&body, "`)`, `and` or `or`"));

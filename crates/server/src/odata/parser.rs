@@ -9,7 +9,7 @@ const MAX_BYTES: usize = 8 * 1024;
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 200;
 const MAX_LIST: usize = 1_000;
-/// What is asked of every item of a list counts as often: a row has many items.
+/// What `any`, `all` and a part of their conditions counts: a row has many items.
 const WEIGHT_OF_ITEMS: usize = 5;
 
 /// Reads a filter; `text` is percent-decoded.
@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str, set: &'static EntitySet) -> Result<Filter, OData
     if token.kind == TokenKind::End {
         return Err(ODataError("`$filter` is empty; write a condition or leave the option out".into()));
     }
-    let mut parser = Parser { lexer, token, set, item: None, has_items: false, depth: 0, nodes: 0 };
+    let mut parser = Parser { lexer, token, set, item: None, has_lists: false, depth: 0, nodes: 0 };
     let whole = parser.any()?;
     if parser.token.kind != TokenKind::End {
         return Err(parser.unexpected_after(&whole, "`and`, `or` or the end"));
@@ -51,8 +51,8 @@ pub(super) struct Parser<'a> {
     pub set: &'static EntitySet,
     /// The variable of the `any` or `all` that is being read.
     pub item: Option<&'a str>,
-    /// Whether there has been one.
-    pub has_items: bool,
+    /// Whether there has been an `any` or `all`.
+    has_lists: bool,
     depth: usize,
     nodes: usize,
 }
@@ -93,12 +93,22 @@ impl<'a> Parser<'a> {
     }
 
     pub fn count_node(&mut self, at: usize) -> Result<(), ODataError> {
-        self.nodes += if self.item.is_some() { WEIGHT_OF_ITEMS } else { 1 };
+        self.count(at, if self.item.is_some() { WEIGHT_OF_ITEMS } else { 1 })
+    }
+
+    /// `any` or `all`, already counted once as a function.
+    pub fn count_list(&mut self, at: usize) -> Result<(), ODataError> {
+        self.has_lists = true;
+        self.count(at, WEIGHT_OF_ITEMS - 1)
+    }
+
+    fn count(&mut self, at: usize, weight: usize) -> Result<(), ODataError> {
+        self.nodes += weight;
         if self.nodes <= MAX_NODES {
             return Ok(());
         }
-        let items = match self.has_items {
-            true => format!(", where those inside `any` and `all` count {WEIGHT_OF_ITEMS} times"),
+        let items = match self.has_lists {
+            true => format!(", where `any`, `all` and those inside count {WEIGHT_OF_ITEMS} times"),
             false => String::new(),
         };
         let message = format!(

@@ -143,9 +143,9 @@ fn largest_filters_run() {
         ]
     };
     let rows = [row(Literal::Bool(true)), row(Literal::Bool(false)), row(Literal::Null)];
-    let inside = vec!["t eq 'b'"; 38].join(" or ");
+    let inside = vec!["t eq 'b'"; 37].join(" or ");
     let items = format!("tags/any(t: {inside}) and platforms/all(t: open)");
-    let lists = vec!["not (tags/all(t: t lt 'b'))"; 28].join(" and ");
+    let lists = vec!["not (tags/all(t: t lt 'b'))"; 18].join(" and ");
     let deep_inside = format!("tags/any(t: {}t eq 'b'{})", "(open or ".repeat(31), ")".repeat(31));
     for text in [wide, list, deep, deep_or, items, lists, deep_inside] {
         let filter = parse_filter(&text).expect("a filter");
