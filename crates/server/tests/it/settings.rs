@@ -102,8 +102,7 @@ async fn the_environment_may_name_the_file_and_a_flag_another() {
 #[tokio::test]
 async fn every_problem_is_told_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let text =
-        "max_file_size = 1\nmax_file_bytes = \"many\"\ntls = \"on\"\nissuers = [{ issuer = \"x\" }]\n";
+    let text = "max_file_size = 1\nmax_file_bytes = \"many\"\ntls = \"on\"\nissuers = [{ issuer = \"x\" }]\n";
     let file = file(folder.path(), text);
     let options = Options::default()
         .set("rate_limit", false)
