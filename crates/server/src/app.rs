@@ -13,6 +13,7 @@ use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Quotas, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::news::News;
 use crate::rendered::Cache;
 
 pub struct App {
@@ -25,6 +26,7 @@ pub struct App {
     pub access: Access,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    pub news: News,
     pub listings: Cache,
 }
 
@@ -108,6 +110,7 @@ impl App {
             access,
             limiter,
             metrics: Metrics::new(),
+            news: News::new(settings.event_streams),
             listings: Cache::default(),
             settings,
             catalog,

@@ -6,6 +6,7 @@ mod body;
 mod conditions;
 mod deleted;
 mod edge;
+mod events;
 mod files;
 mod json;
 mod library;
@@ -44,6 +45,7 @@ use crate::auth::permission::Permission;
     tags(
         (name = "library", description = "Scripts and tools that responders run"),
         (name = "history", description = "What became of files: versions, deleted files, holds"),
+        (name = "events", description = "What happens in the library, told as it happens"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "metadata", description = "What the service says of itself"),
     ),
@@ -80,6 +82,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(deleted::purge))
         .routes(routes!(deleted::hold_deleted))
         .routes(routes!(library::usage))
+        .routes(routes!(events::events))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))

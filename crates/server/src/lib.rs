@@ -15,5 +15,6 @@ pub mod library;
 pub mod limit;
 pub mod metrics;
 pub mod multipart;
+pub mod news;
 pub mod odata;
 pub mod rendered;

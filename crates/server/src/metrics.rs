@@ -32,6 +32,7 @@ pub struct Metrics {
     files: Gauge,
     content: Gauge,
     pub connections: Gauge,
+    pub event_streams: Gauge,
 }
 
 /// Seconds: from what a cached list takes to what a large upload does.
@@ -52,6 +53,7 @@ impl Metrics {
             files: Gauge::default(),
             content: Gauge::default(),
             connections: Gauge::default(),
+            event_streams: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests answered", metrics.requests.clone());
@@ -79,6 +81,7 @@ impl Metrics {
         registry.register("library_files", "Files in the library", metrics.files.clone());
         registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register("event_streams", "Open streams of events", metrics.event_streams.clone());
         Metrics { registry, ..metrics }
     }
 

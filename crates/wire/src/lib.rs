@@ -3,6 +3,7 @@
 
 pub mod audit;
 pub mod error;
+pub mod event;
 pub mod library;
 pub mod odata;
 pub mod patch;

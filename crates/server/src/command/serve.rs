@@ -55,6 +55,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     if let Some(identity) = identity {
         tasks.spawn(identity.follow(stopped.clone()));
     }
+    tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
@@ -155,6 +156,10 @@ Try it: get a token, upload a file, list the library.
         secret = secret.reveal()
     );
     Ok(())
+}
+
+async fn follow(app: Arc<App>, stop: watch::Receiver<bool>) {
+    app.news.follow(&app.catalog, stop).await;
 }
 
 async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {

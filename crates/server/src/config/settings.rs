@@ -43,6 +43,7 @@ pub struct Settings {
     pub upload_memory_bytes: usize,
     pub body_idle_seconds: u64,
     pub upload_seconds: u64,
+    pub event_streams: usize,
     pub tenant_names: Vec<String>,
     pub token_lifetime_seconds: i64,
     pub audiences: Vec<String>,
@@ -97,6 +98,7 @@ impl Reader<'_> {
         let upload_memory_bytes = self.number("upload_memory_bytes", 1 << 20, 1 << 40);
         let body_idle_seconds = self.number("body_idle_seconds", 1, 3600);
         let upload_seconds = self.number("upload_seconds", 1, 12 * 3600);
+        let event_streams = self.number("event_streams", 0, 1_000_000);
         let tenant_names = self.list("tenant_names", "a list of domain names");
         let token_lifetime_seconds = self.number("token_lifetime_seconds", 60, 24 * 3600);
         let audiences = self.list("audiences", "a list of audiences");
@@ -130,6 +132,7 @@ impl Reader<'_> {
             upload_memory_bytes: upload_memory_bytes? as usize,
             body_idle_seconds: body_idle_seconds?,
             upload_seconds: upload_seconds?,
+            event_streams: event_streams? as usize,
             tenant_names,
             token_lifetime_seconds: token_lifetime_seconds? as i64,
             audiences,

@@ -11,7 +11,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::edge::{self, Peer};
@@ -25,6 +25,17 @@ const STALL_TIME: Duration = Duration::from_secs(60);
 /// What a connection buffers of a request that nobody has read yet. More than the header fields that are allowed, so
 /// that somewhat larger ones are refused in the envelope: beyond this hyper refuses them without one.
 const READ_BUFFER: usize = 96 * 1024;
+
+/// Ends the connection that a request came by, with everything on it: for answers that would not end by themselves
+/// because their reader has stopped reading.
+#[derive(Clone, Default)]
+pub struct Cut(Arc<Notify>);
+
+impl Cut {
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
 
 /// Serves until `stop` turns true, then waits for requests under way, but not longer than the settings say.
 pub async fn serve(
@@ -143,15 +154,21 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Connection { app, router, builder, peer } = self;
-        let service = service_fn(move |request| {
+        let cut = Cut::default();
+        let handle = cut.clone();
+        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(handle.clone());
             let (app, router) = (Arc::clone(&app), router.clone());
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
         let connection = builder
             .serve_connection(TokioIo::new(Patient::new(stream, HEADER_TIME, STALL_TIME)), service)
             .into_owned();
-        if let Err(e) = watcher.watch(connection).await {
-            tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
+        tokio::select! {
+            ended = watcher.watch(connection) => if let Err(e) = ended {
+                tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
+            },
+            () = cut.0.notified() => tracing::debug!(address = %peer.address, "connection was cut off"),
         }
     }
 }
