@@ -6,8 +6,10 @@ pub mod expect;
 pub mod metadata;
 pub mod name;
 mod page;
+mod search;
 mod stage;
 pub mod sweep;
+pub mod text;
 mod upload;
 mod versions;
 
@@ -61,12 +63,14 @@ pub struct Library {
     blobs: BlobStore,
     rules: Rules,
     upload_memory: Arc<Semaphore>,
+    follower: search::Follower,
 }
 
 impl Library {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
         let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
-        Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
+        let upload_memory = Arc::new(Semaphore::new(uploads));
+        Library { catalog, blobs, rules, upload_memory, follower: search::Follower::default() }
     }
 
     /// The name of a file to be uploaded.

@@ -101,7 +101,8 @@ pub async fn upload(
 #[utoipa::path(
     get, path = "/api/libraryfiles", tag = "library", operation_id = "listLibraryFiles",
     params(
-        ("$filter" = Option<String>, Query, description = "For example `startswith(fileName,'triage') and hasParameters eq true`"),
+        ("$filter" = Option<String>, Query, description = "For example `startswith(fileName,'triage') and tags/any(t: t eq 'windows')`"),
+        ("$search" = Option<String>, Query, description = "Words, \"phrases\" and beginnings* in names, descriptions, tags and texts, with AND, OR, NOT"),
         ("$orderby" = Option<String>, Query, description = "For example `lastUpdatedTime desc`"),
         ("$top" = Option<u64>, Query, description = "At most 10000"),
         ("$skip" = Option<u64>, Query, description = "Rows to leave out"),

@@ -73,6 +73,7 @@ fn value(literal: Literal) -> Value {
         Literal::Bool(value) => value.into(),
         Literal::Int(value) => value.into(),
         Literal::Time(time) => time.into(),
+        Literal::Texts(_) => panic!("a filter has no lists"),
     }
 }
 
