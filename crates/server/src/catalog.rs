@@ -16,6 +16,7 @@ pub mod retries;
 pub mod search;
 mod sqlite;
 pub mod value;
+pub mod webhooks;
 
 use std::future::Future;
 use std::path::Path;

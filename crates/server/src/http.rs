@@ -20,6 +20,7 @@ pub mod tls;
 mod token;
 mod upload;
 mod versions;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -83,6 +84,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(deleted::hold_deleted))
         .routes(routes!(library::usage))
         .routes(routes!(events::events))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::remove))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::enable))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))

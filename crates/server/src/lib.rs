@@ -18,3 +18,4 @@ pub mod multipart;
 pub mod news;
 pub mod odata;
 pub mod rendered;
+pub mod webhooks;

@@ -29,6 +29,8 @@ pub struct Metrics {
     swept_versions: Counter,
     swept_blobs: Counter,
     sweeps_failed: Counter,
+    delivered: Counter,
+    deliveries_failed: Counter,
     files: Gauge,
     content: Gauge,
     pub connections: Gauge,
@@ -50,6 +52,8 @@ impl Metrics {
             swept_versions: Counter::default(),
             swept_blobs: Counter::default(),
             sweeps_failed: Counter::default(),
+            delivered: Counter::default(),
+            deliveries_failed: Counter::default(),
             files: Gauge::default(),
             content: Gauge::default(),
             connections: Gauge::default(),
@@ -78,6 +82,12 @@ impl Metrics {
         );
         registry.register("swept_blobs", "Blobs removed that nobody needed", metrics.swept_blobs.clone());
         registry.register("sweeps_failed", "Sweeps that ended in an error", metrics.sweeps_failed.clone());
+        registry.register("webhook_deliveries", "Events delivered to webhooks", metrics.delivered.clone());
+        registry.register(
+            "webhook_failures",
+            "Deliveries to webhooks that failed",
+            metrics.deliveries_failed.clone(),
+        );
         registry.register("library_files", "Files in the library", metrics.files.clone());
         registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
@@ -106,6 +116,14 @@ impl Metrics {
 
     pub fn sweep_failed(&self) {
         self.sweeps_failed.inc();
+    }
+
+    pub fn delivered(&self) {
+        self.delivered.inc();
+    }
+
+    pub fn delivery_failed(&self) {
+        self.deliveries_failed.inc();
     }
 
     pub fn library(&self, files: u64, bytes: u64) {

@@ -8,3 +8,4 @@ pub mod library;
 pub mod odata;
 pub mod patch;
 pub mod time;
+pub mod webhook;
