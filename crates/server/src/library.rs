@@ -1,10 +1,13 @@
 //! THE LIBRARY: what can be done with files, one verb a method. A name lives at most once, ignoring case; every
 //! change of a file makes an immutable version; bytes are durable before a version names them.
 
+mod compare;
 mod deleted;
+pub mod diff;
 pub mod expect;
 pub mod metadata;
 pub mod name;
+mod open;
 mod page;
 mod search;
 mod stage;
@@ -27,7 +30,7 @@ use crate::error::Error;
 use name::{FileName, Strictness};
 
 pub use deleted::{DeletedPage, Subject};
-
+pub use open::{ContentRef, Flow, Opened};
 pub use page::{Listing, SET};
 pub use stage::Stage;
 pub use upload::{Override, Retry, Upload};
@@ -63,14 +66,24 @@ pub struct Library {
     blobs: BlobStore,
     rules: Rules,
     upload_memory: Arc<Semaphore>,
+    download_memory: Arc<Semaphore>,
     follower: search::Follower,
+    comparing: Semaphore,
 }
 
 impl Library {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
         let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
         let upload_memory = Arc::new(Semaphore::new(uploads));
-        Library { catalog, blobs, rules, upload_memory, follower: search::Follower::default() }
+        Library {
+            catalog,
+            blobs,
+            rules,
+            upload_memory,
+            download_memory: open::memory(),
+            follower: search::Follower::default(),
+            comparing: compare::places(),
+        }
     }
 
     /// The name of a file to be uploaded.

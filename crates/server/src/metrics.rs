@@ -31,6 +31,7 @@ pub struct Metrics {
     sweeps_failed: Counter,
     delivered: Counter,
     deliveries_failed: Counter,
+    damaged: Counter,
     files: Gauge,
     content: Gauge,
     pub connections: Gauge,
@@ -54,6 +55,7 @@ impl Metrics {
             sweeps_failed: Counter::default(),
             delivered: Counter::default(),
             deliveries_failed: Counter::default(),
+            damaged: Counter::default(),
             files: Gauge::default(),
             content: Gauge::default(),
             connections: Gauge::default(),
@@ -88,6 +90,7 @@ impl Metrics {
             "Deliveries to webhooks that failed",
             metrics.deliveries_failed.clone(),
         );
+        registry.register("damaged_downloads", "Downloads of damaged contents", metrics.damaged.clone());
         registry.register("library_files", "Files in the library", metrics.files.clone());
         registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
@@ -124,6 +127,10 @@ impl Metrics {
 
     pub fn delivery_failed(&self) {
         self.deliveries_failed.inc();
+    }
+
+    pub fn damaged(&self) {
+        self.damaged.inc();
     }
 
     pub fn library(&self, files: u64, bytes: u64) {

@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
 use super::allowed::{Allowed, LibraryRead, Needs as _};
-use super::serve::Cut;
+use super::patience::HangUp;
 use crate::app::App;
 use crate::catalog::audit;
 use crate::error::Error;
@@ -65,7 +65,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 pub async fn events(
     _: Allowed<LibraryRead>,
     State(app): State<Arc<App>>,
-    Extension(cut): Extension<Cut>,
+    Extension(hang_up): Extension<HangUp>,
     RawQuery(raw): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -82,7 +82,7 @@ pub async fn events(
         // Some proxies gather an answer before they pass it on, unless they are told.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(Guarded::new(feed, cut, news))).into_response())
+    Ok((headers, Body::from_stream(Guarded::new(feed, hang_up, news, STALL))).into_response())
 }
 
 /// The number after which a stream begins. A client that comes again by itself sends the header, which is newer than
@@ -237,11 +237,12 @@ struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    fn new(stream: S, cut: Cut, news: watch::Receiver<Known>) -> Guarded<S> {
+    fn new(stream: S, hang_up: HangUp, news: watch::Receiver<Known>, stall: Duration) -> Guarded<S> {
         let (alive, gone) = oneshot::channel();
         let asked = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
-        tokio::spawn(guard(gone, begun, Arc::clone(&asked), cut, news));
+        let last = (begun, Arc::clone(&asked));
+        tokio::spawn(guard(gone, last, stall, hang_up, news));
         Guarded { stream: Box::pin(stream), begun, asked, _alive: alive }
     }
 }
@@ -252,24 +253,24 @@ async fn ended(news: &mut watch::Receiver<Known>) {
 
 async fn guard(
     mut gone: oneshot::Receiver<()>,
-    begun: Instant,
-    asked: Arc<AtomicU64>,
-    cut: Cut,
+    (begun, asked): (Instant, Arc<AtomicU64>),
+    stall: Duration,
+    hang_up: HangUp,
     mut news: watch::Receiver<Known>,
 ) {
+    let deadline = || begun + Duration::from_millis(asked.load(Ordering::Relaxed)) + stall;
     loop {
-        let deadline = begun + Duration::from_millis(asked.load(Ordering::Relaxed)) + STALL;
         tokio::select! {
             _ = &mut gone => return,
             () = ended(&mut news) => {
                 if tokio::time::timeout(FAREWELL, gone).await.is_err() {
-                    cut.now();
+                    hang_up.now();
                 }
                 return;
             }
-            () = tokio::time::sleep_until(deadline) => {
-                if begun + Duration::from_millis(asked.load(Ordering::Relaxed)) + STALL <= Instant::now() {
-                    return cut.now();
+            () = tokio::time::sleep_until(deadline()) => {
+                if deadline() <= Instant::now() {
+                    return hang_up.now();
                 }
             }
         }
@@ -288,9 +289,37 @@ impl<S: Stream<Item = Bytes>> Stream for Guarded<S> {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue};
+    use std::time::Duration;
 
-    use super::begin;
+    use bytes::Bytes;
+    use futures_util::StreamExt as _;
+    use http::{HeaderMap, HeaderValue};
+    use tokio::sync::watch;
+
+    use super::{Guarded, HangUp, Known, begin};
+
+    #[tokio::test]
+    async fn a_stream_that_nobody_asks_for_more_is_cut_off() {
+        let news = watch::Sender::new(Known::default());
+        let endless = || futures_util::stream::repeat(Bytes::from_static(b":"));
+        let guarded = |stall: u64, hang_up: &HangUp| {
+            Guarded::new(endless(), hang_up.clone(), news.subscribe(), Duration::from_millis(stall))
+        };
+        let stalled = HangUp::default();
+        let mut stream = guarded(100, &stalled);
+        assert!(stream.next().await.is_some());
+        stalled.wanted().await;
+
+        // Who goes is not cut off, whether the server stops or not; who stays when it stops is.
+        let gone = HangUp::default();
+        drop(guarded(60_000, &gone));
+        let stays = HangUp::default();
+        let stream = guarded(60_000, &stays);
+        news.send_modify(|known| known.ended = true);
+        stays.wanted().await;
+        assert!(futures_util::FutureExt::now_or_never(gone.wanted()).is_none());
+        drop(stream);
+    }
 
     #[test]
     fn the_header_goes_before_the_address_and_nothing_means_now() {

@@ -14,7 +14,7 @@ use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
 
 use super::allowed::{Allowed, LibraryManage, LibraryRead};
-use super::conditions::{expected, marked};
+use super::conditional::{expected, knows, marked};
 use super::edge::Context;
 use super::name::Name;
 use super::{answer, json, listing, upload};
@@ -148,7 +148,7 @@ pub async fn show(
     let file = app.library.find(&name).await?;
     let response = marked(answer::entity(&context.base, SET.name, &file)?, &file);
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-    if etag.is_some_and(|etag| listing::is_known(&headers, etag)) {
+    if etag.is_some_and(|etag| knows(&headers, etag)) {
         return Ok(marked(StatusCode::NOT_MODIFIED.into_response(), &file));
     }
     Ok(response)

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::edge::{self, Peer};
-use super::patience::Patient;
+use super::patience::{HangUp, Patient};
 use crate::app::App;
 
 /// How long a client may take for its header fields, and for its part of a TLS handshake.
@@ -25,17 +27,6 @@ const STALL_TIME: Duration = Duration::from_secs(60);
 /// What a connection buffers of a request that nobody has read yet. More than the header fields that are allowed, so
 /// that somewhat larger ones are refused in the envelope: beyond this hyper refuses them without one.
 const READ_BUFFER: usize = 96 * 1024;
-
-/// Ends the connection that a request came by, with everything on it: for answers that would not end by themselves
-/// because their reader has stopped reading.
-#[derive(Clone, Default)]
-pub struct Cut(Arc<Notify>);
-
-impl Cut {
-    pub fn now(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Serves until `stop` turns true, then waits for requests under way, but not longer than the settings say.
 pub async fn serve(
@@ -154,11 +145,11 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Connection { app, router, builder, peer } = self;
-        let cut = Cut::default();
-        let handle = cut.clone();
-        let service = service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(handle.clone());
+        let hang_up = HangUp::default();
+        let handle = hang_up.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (app, router) = (Arc::clone(&app), router.clone());
+            request.extensions_mut().insert(handle.clone());
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
         let connection = builder
@@ -168,7 +159,7 @@ impl Connection {
             ended = watcher.watch(connection) => if let Err(e) = ended {
                 tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
             },
-            () = cut.0.notified() => tracing::debug!(address = %peer.address, "connection was cut off"),
+            () = hang_up.wanted() => {}
         }
     }
 }

@@ -36,16 +36,8 @@ pub static SET: EntitySet = EntitySet {
         property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
         property("size", "c.size", Kind::Int),
         property("version", "v.number", Kind::Int),
-        property(
-            "tags",
-            "select l.value from labels l where l.version = v.born and l.kind = 'tag'",
-            Kind::Texts,
-        ),
-        property(
-            "platforms",
-            "select l.value from labels l where l.version = v.born and l.kind = 'platform'",
-            Kind::Texts,
-        ),
+        property("tags", files::TAGS, Kind::Texts),
+        property("platforms", files::PLATFORMS, Kind::Texts),
         property("category", "v.category", Kind::Text),
         property("instructions", "v.instructions", Kind::Text),
         property("legalHold", "(f.held_at is not null)", Kind::Bool),
