@@ -1,6 +1,7 @@
 //! App: the one struct that holds everything a request may need.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jumpbag_wire::time::Timestamp;
 
@@ -13,7 +14,9 @@ use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Quotas, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::news::News;
 use crate::rendered::Cache;
+use crate::webhooks::{self, Webhooks};
 
 pub struct App {
     pub settings: Settings,
@@ -25,6 +28,8 @@ pub struct App {
     pub access: Access,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    pub news: News,
+    pub webhooks: Webhooks,
     pub listings: Cache,
 }
 
@@ -102,12 +107,20 @@ impl App {
             per(settings.library_calls_per_hour),
             &catalog,
         );
+        let hooks = webhooks::Rules {
+            networks: settings.webhook_networks.clone(),
+            timeout: Duration::from_secs(settings.webhook_timeout_seconds),
+            retry_seconds: settings.webhook_retry_seconds,
+            give_up_days: settings.webhook_give_up_days,
+        };
         Ok(App {
             tenant: access.tenant().to_owned(),
             library,
             access,
             limiter,
             metrics: Metrics::new(),
+            news: News::new(settings.event_streams),
+            webhooks: Webhooks::new(Arc::clone(&catalog), hooks),
             listings: Cache::default(),
             settings,
             catalog,
