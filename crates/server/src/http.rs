@@ -2,6 +2,7 @@
 
 mod allowed;
 mod answer;
+mod audit;
 mod body;
 mod conditions;
 mod deleted;
@@ -44,6 +45,7 @@ use crate::auth::permission::Permission;
     tags(
         (name = "library", description = "Scripts and tools that responders run"),
         (name = "history", description = "What became of files: versions, deleted files, holds"),
+        (name = "audit", description = "Who changed what, and the proof that nothing of it was altered"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "metadata", description = "What the service says of itself"),
     ),
@@ -80,6 +82,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(deleted::purge))
         .routes(routes!(deleted::hold_deleted))
         .routes(routes!(library::usage))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::key))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))

@@ -5,7 +5,7 @@ mod deleted;
 pub mod expect;
 pub mod metadata;
 pub mod name;
-mod page;
+pub(crate) mod page;
 mod stage;
 pub mod sweep;
 mod upload;

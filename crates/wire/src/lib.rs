@@ -4,6 +4,7 @@
 pub mod audit;
 pub mod error;
 pub mod library;
+pub mod note;
 pub mod odata;
 pub mod patch;
 pub mod time;

@@ -6,6 +6,7 @@ use super::{CatalogError, Tx, audit};
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/0001_library.sql")),
     (2, include_str!("../../migrations/0002_history.sql")),
+    (3, include_str!("../../migrations/0003_checkpoints.sql")),
 ];
 /// The migration that brought the chain: rows from before it are chained once.
 const CHAINED: i64 = 2;

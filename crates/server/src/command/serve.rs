@@ -56,6 +56,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
         tasks.spawn(identity.follow(stopped.clone()));
     }
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
         say!("operations on http://{}", address(&listener)?);
@@ -67,6 +68,8 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     say!("stopping: requests under way may finish");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
+    // What the last requests changed is sealed as well.
+    seal_once(&app).await;
     say!("stopped");
     Ok(())
 }
@@ -172,6 +175,23 @@ async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
         }
+    }
+}
+
+async fn seal(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let every = Duration::from_secs(app.settings.audit_checkpoint_seconds);
+    loop {
+        seal_once(&app).await;
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+async fn seal_once(app: &App) {
+    if let Err(e) = app.seal_audit(Timestamp::now()).await {
+        tracing::error!(error = e.chain(), "the audit log was not sealed: it is tried again later");
     }
 }
 

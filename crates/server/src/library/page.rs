@@ -144,7 +144,8 @@ fn next(query: &Query, change: i64, offset: u64, found: &[LibraryFile]) -> Resul
     Ok(encode(change, &resume))
 }
 
-fn value(literal: Literal) -> Value {
+/// A literal as a parameter of a statement.
+pub(crate) fn value(literal: Literal) -> Value {
     match literal {
         Literal::Null => Value::Null,
         Literal::Text(text) => Value::Text(text),
