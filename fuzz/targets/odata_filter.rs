@@ -1,12 +1,15 @@
-//! Input: the value of a `$filter`, percent-encoded or not; behind a `&`, further query options.
+//! Input: the value of a `$filter` or a `$search`, percent-encoded or not; behind a `&`, further query options.
 #![no_main]
 
-use jumpbag_fuzz::odata::{EntitySet, Kind, Literal, Property, Query, compare, order_sql};
+use jumpbag_fuzz::odata::{EntitySet, Kind, Literal, Property, Query, Search, compare, order_sql};
 use libfuzzer_sys::fuzz_target;
 
 const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
     Property { name, column, kind }
 }
+
+/// Nothing that a filter writes itself looks like it.
+const TAGS: &str = "select 1 from labels l where l.version = v.born and l.kind = 'tag'";
 
 static SET: EntitySet = EntitySet {
     name: "LibraryFiles",
@@ -20,8 +23,10 @@ static SET: EntitySet = EntitySet {
         property("sha256", "v.sha256", Kind::Text),
         property("id", "f.id", Kind::Text),
         property("size", "v.size", Kind::Int),
+        property("tags", TAGS, Kind::Texts),
     ],
     max_top: 10_000,
+    searchable: true,
 };
 
 fuzz_target!(|input: &str| {
@@ -33,6 +38,17 @@ fuzz_target!(|input: &str| {
             Err(error) => assert_printable(&error.to_string()),
         }
     }
+    match Query::parse(Some(&format!("$search={encoded}")), &SET) {
+        Ok(query) => {
+            let terms = query.search.as_ref().map(|search| terms(search, 0));
+            assert!(!query.is_plain() && terms.is_some_and(|terms| (1..=20).contains(&terms)));
+        }
+        Err(error) => assert_printable(&error.to_string()),
+    }
+    check_negation(input, &encoded);
+});
+
+fn check_negation(input: &str, encoded: &str) {
     let negated = format!("$filter=not%20({encoded})");
     let (plain, negated) = (
         Query::parse(Some(&format!("$filter={encoded}")), &SET),
@@ -47,7 +63,24 @@ fuzz_target!(|input: &str| {
             );
         }
     }
-});
+}
+
+/// How many words and phrases there are, none of them empty.
+fn terms(search: &Search, depth: usize) -> usize {
+    // A chain and the parentheses around it, a level each.
+    assert!(depth <= 22, "{search:?}");
+    match search {
+        Search::Term(text) | Search::Phrase(text) | Search::Prefix(text) => {
+            assert!(!text.trim().is_empty() && !text.contains('\0'));
+            1
+        }
+        Search::And(searches) | Search::Or(searches) => {
+            assert!(searches.len() > 1);
+            searches.iter().map(|search| terms(search, depth + 1)).sum()
+        }
+        Search::Not(search) => terms(search, depth + 1),
+    }
+}
 
 fn check(query: &Query) {
     assert!(query.top.is_none_or(|top| top <= SET.max_top) && i64::try_from(query.skip).is_ok());
@@ -76,6 +109,7 @@ fn check(query: &Query) {
 
 /// SQL is made of our words and numbered parameters, whatever the client sent.
 fn assert_plain(sql: &str, params: usize) {
+    let sql = sql.replace(TAGS, "tags");
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b" .,_$()<>=+-".contains(&byte);
     assert!(sql.bytes().all(allowed) && !sql.contains("--"), "{sql}");
@@ -98,6 +132,7 @@ fn full(property: &Property) -> Literal {
         Kind::Bool => Literal::Bool(true),
         Kind::Int => Literal::Int(i64::MAX),
         Kind::Time => Literal::Time(jumpbag_wire::time::Timestamp::from_secs(1_700_000_000)),
+        Kind::Texts => Literal::Texts(vec!["a".into(), "Ä.ps1".into()]),
     }
 }
 
@@ -105,6 +140,7 @@ fn empty(property: &Property) -> Literal {
     match property.kind {
         Kind::Bool => Literal::Bool(false),
         Kind::Int => Literal::Int(0),
+        Kind::Texts => Literal::Texts(Vec::new()),
         _ => Literal::Null,
     }
 }

@@ -45,6 +45,7 @@ pub static SET: EntitySet = EntitySet {
         property("hash", "hash", Kind::Text),
     ],
     max_top: PAGE,
+    searchable: false,
 };
 
 /// A page of the log.

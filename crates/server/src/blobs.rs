@@ -2,6 +2,7 @@
 //! [`BlobWriter::finish`] returns; its key is made here, used for these bytes only and never again.
 
 mod folder;
+mod reader;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload
 use tokio::task::JoinHandle;
 
 use folder::FileWriter;
+pub use reader::{BlobReader, Piece};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
@@ -139,6 +141,18 @@ impl BlobStore {
         let found = self.store.get(&self.key(blob)).await.map_err(|e| missing(blob, e))?;
         let blob = blob.to_owned();
         Ok(found.into_stream().map_err(move |e| missing(&blob, e)).boxed())
+    }
+
+    /// A blob to be read in large pieces, unverified as well; a folder's file is read on a thread of its own.
+    pub async fn reader(&self, blob: &str) -> Result<BlobReader, BlobError> {
+        let Some(folder) = &self.folder else {
+            return Ok(BlobReader::bucket(self.open(blob).await?));
+        };
+        match folder::open(folder, blob).await {
+            Ok((file, path)) => Ok(BlobReader::folder(file, path)),
+            Err(e) if e.is_missing() => Err(BlobError::Missing(blob.to_owned())),
+            Err(e) => Err(local(e)),
+        }
     }
 
     /// Deletes a blob; one that is not there is deleted already.

@@ -14,6 +14,7 @@ pub mod keys;
 mod migrate;
 mod postgres;
 pub mod retries;
+pub mod search;
 mod sqlite;
 pub mod value;
 
@@ -240,10 +241,14 @@ impl Tx {
         changed
     }
 
+    fn is_postgres(&self) -> bool {
+        matches!(self.link, Link::Postgres(_))
+    }
+
     /// Waits until no other transaction holds the lock of this name; it ends with the transaction. SQLite has one
     /// writer, so nothing needs to be locked there.
     pub async fn lock(&mut self, name: &str) -> Result<(), CatalogError> {
-        if matches!(self.link, Link::Postgres(_)) {
+        if self.is_postgres() {
             self.query("select 1 from pg_advisory_xact_lock(hashtextextended($1, 0))", &[name.into()])
                 .await?;
         }

@@ -32,9 +32,11 @@ pub enum Error {
     NoRoute { path: String },
     #[error("{0}")]
     NotFound(String),
-    /// The file is not what the request's conditions ask for.
+    /// A condition of the request, such as `If-Match`, does not hold.
     #[error("{0}")]
     PreconditionFailed(String),
+    #[error("the content has {size} bytes, and the range begins behind them")]
+    RangeNotSatisfiable { size: u64 },
     #[error("`{method}` is not allowed on `{path}`")]
     MethodNotAllowed { method: String, path: String },
     #[error("request body was not sent in time: {0}")]
@@ -72,8 +74,9 @@ impl Error {
             Error::Forbidden(_) => (StatusCode::FORBIDDEN, "Forbidden"),
             Error::NoRoute { .. } => (StatusCode::NOT_FOUND, "NotFound"),
             Error::NotFound(_) => (StatusCode::NOT_FOUND, "ResourceNotFound"),
-            Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "BadRequest"),
             Error::PreconditionFailed(_) => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
+            Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RangeNotSatisfiable"),
+            Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "BadRequest"),
             Error::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "BadRequest"),
             Error::TooManyRequests(..) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Error::Catalog(CatalogError::Full(_)) | Error::Blobs(BlobError::Full(_)) => {
@@ -137,6 +140,11 @@ impl Error {
             && let Ok(challenge) = HeaderValue::from_str(challenge)
         {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Error::RangeNotSatisfiable { size } = self
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))
+        {
+            headers.insert(header::CONTENT_RANGE, range);
         }
         response
     }

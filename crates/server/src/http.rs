@@ -4,8 +4,9 @@ mod allowed;
 mod answer;
 mod audit;
 mod body;
-mod conditions;
+mod conditional;
 mod deleted;
+mod download;
 mod edge;
 mod files;
 mod json;
@@ -67,7 +68,7 @@ impl utoipa::Modify for Security {
     }
 }
 
-/// Every documented route, registered once for the router and the document.
+/// Every documented route but the downloads, registered once for the router and the document.
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(files::upload, files::list))
@@ -75,6 +76,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::show))
         .routes(routes!(versions::restore))
+        .routes(routes!(versions::diff))
         .routes(routes!(deleted::hold))
         .routes(routes!(deleted::list))
         .routes(routes!(deleted::show))
@@ -96,9 +98,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(token::instance))
 }
 
+/// Contents. They are what they are: nothing compresses them on the way.
+fn downloads() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(download::content)).routes(routes!(download::version_content))
+}
+
 /// The OpenAPI document of this server.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = routes().into_openapi();
+    let mut document = routes().merge(downloads()).into_openapi();
     for path in document.paths.paths.values_mut() {
         for operation in
             [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
@@ -128,12 +135,14 @@ fn refuse(operation: &mut utoipa::openapi::path::Operation) {
 /// Paths here are canonical: see `edge`.
 pub fn router(app: &Arc<App>) -> Router {
     let (documented, _) = routes().split_for_parts();
+    let (downloads, _) = downloads().split_for_parts();
     documented
         .route("/openapi.json", get(meta::openapi))
+        .layer(tower_http::compression::CompressionLayer::new())
+        .merge(downloads)
         .route_layer(from_fn(note_route))
         // Handlers bound their bodies themselves, by the settings.
         .layer(DefaultBodyLimit::disable())
-        .layer(tower_http::compression::CompressionLayer::new())
         .with_state(Arc::clone(app))
 }
 

@@ -1,13 +1,18 @@
 //! THE LIBRARY: what can be done with files, one verb a method. A name lives at most once, ignoring case; every
 //! change of a file makes an immutable version; bytes are durable before a version names them.
 
+mod compare;
 mod deleted;
+pub mod diff;
 pub mod expect;
 pub mod metadata;
 pub mod name;
+mod open;
 pub(crate) mod page;
+mod search;
 mod stage;
 pub mod sweep;
+pub mod text;
 mod upload;
 mod versions;
 
@@ -25,7 +30,7 @@ use crate::error::Error;
 use name::{FileName, Strictness};
 
 pub use deleted::{DeletedPage, Subject};
-
+pub use open::{ContentRef, Flow, Opened};
 pub use page::{Listing, SET};
 pub use stage::Stage;
 pub use upload::{Override, Retry, Upload};
@@ -61,12 +66,24 @@ pub struct Library {
     blobs: BlobStore,
     rules: Rules,
     upload_memory: Arc<Semaphore>,
+    download_memory: Arc<Semaphore>,
+    follower: search::Follower,
+    comparing: Semaphore,
 }
 
 impl Library {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Library {
         let uploads = (rules.upload_memory_bytes / blobs.memory_per_upload()).max(1);
-        Library { catalog, blobs, rules, upload_memory: Arc::new(Semaphore::new(uploads)) }
+        let upload_memory = Arc::new(Semaphore::new(uploads));
+        Library {
+            catalog,
+            blobs,
+            rules,
+            upload_memory,
+            download_memory: open::memory(),
+            follower: search::Follower::default(),
+            comparing: compare::places(),
+        }
     }
 
     /// The name of a file to be uploaded.

@@ -29,6 +29,7 @@ pub struct Metrics {
     swept_versions: Counter,
     swept_blobs: Counter,
     sweeps_failed: Counter,
+    damaged: Counter,
     files: Gauge,
     content: Gauge,
     pub connections: Gauge,
@@ -49,6 +50,7 @@ impl Metrics {
             swept_versions: Counter::default(),
             swept_blobs: Counter::default(),
             sweeps_failed: Counter::default(),
+            damaged: Counter::default(),
             files: Gauge::default(),
             content: Gauge::default(),
             connections: Gauge::default(),
@@ -76,6 +78,7 @@ impl Metrics {
         );
         registry.register("swept_blobs", "Blobs removed that nobody needed", metrics.swept_blobs.clone());
         registry.register("sweeps_failed", "Sweeps that ended in an error", metrics.sweeps_failed.clone());
+        registry.register("damaged_downloads", "Downloads of damaged contents", metrics.damaged.clone());
         registry.register("library_files", "Files in the library", metrics.files.clone());
         registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
@@ -103,6 +106,10 @@ impl Metrics {
 
     pub fn sweep_failed(&self) {
         self.sweeps_failed.inc();
+    }
+
+    pub fn damaged(&self) {
+        self.damaged.inc();
     }
 
     pub fn library(&self, files: u64, bytes: u64) {

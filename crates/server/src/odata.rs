@@ -3,15 +3,21 @@
 
 mod filter;
 mod functions;
+mod lambda;
 mod lexer;
 mod options;
 mod order;
 mod parser;
+mod search;
 mod sql;
 mod types;
 
 #[cfg(test)]
+mod lambda_tests;
+#[cfg(test)]
 mod random;
+#[cfg(test)]
+mod search_tests;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]
@@ -26,6 +32,7 @@ use jumpbag_wire::time::Timestamp;
 pub use filter::Filter;
 pub use options::Query;
 pub use order::{Order, compare, order_sql};
+pub use search::Search;
 
 /// The type of a property. A time is kept as a `bigint` of microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub enum Kind {
     Bool,
     Int,
     Time,
+    /// A list of texts, none of them null; it may be empty.
+    Texts,
 }
 
 impl Kind {
@@ -43,6 +52,7 @@ impl Kind {
             Kind::Bool => "a Boolean",
             Kind::Int => "a whole number",
             Kind::Time => "a time",
+            Kind::Texts => "a list of texts",
         }
     }
 
@@ -52,6 +62,7 @@ impl Kind {
             Kind::Bool => "`true` or `false`",
             Kind::Int => "a whole number such as `10`",
             Kind::Time => "a time such as `2026-01-31T08:00:00Z`",
+            Kind::Texts => "a condition on its items",
         }
     }
 }
@@ -62,7 +73,8 @@ pub struct Property {
     /// Its name on the wire.
     pub name: &'static str,
     /// The SQL expression that yields it: a column, or anything in parentheses. On PostgreSQL text must
-    /// come from a column with `collate "C"`.
+    /// come from a column with `collate "C"`. Of [`Kind::Texts`] it is a `select` of its items, each as the text
+    /// column `l.value`, that ends in a `where` which another condition can follow with `and`.
     pub column: &'static str,
     pub kind: Kind,
 }
@@ -74,6 +86,8 @@ pub struct EntitySet {
     pub properties: &'static [Property],
     /// The largest `$top`.
     pub max_top: u64,
+    /// Whether `$search` may be asked.
+    pub searchable: bool,
 }
 
 impl EntitySet {
@@ -96,6 +110,8 @@ pub enum Literal {
     Int(i64),
     /// As a parameter: a `bigint` of microseconds.
     Time(Timestamp),
+    /// Only as a property of a row.
+    Texts(Vec<String>),
 }
 
 impl Literal {
@@ -106,6 +122,7 @@ impl Literal {
             Literal::Bool(_) => Some(Kind::Bool),
             Literal::Int(_) => Some(Kind::Int),
             Literal::Time(_) => Some(Kind::Time),
+            Literal::Texts(_) => Some(Kind::Texts),
         }
     }
 

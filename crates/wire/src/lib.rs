@@ -2,6 +2,7 @@
 //! service. Plain data with its JSON form; no I/O happens here.
 
 pub mod audit;
+pub mod diff;
 pub mod error;
 pub mod library;
 pub mod note;

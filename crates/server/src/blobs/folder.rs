@@ -1,4 +1,4 @@
-//! Writes a blob into a folder under its final name. Nobody knows the name before the blob's row does, so a
+//! Blobs as files of a folder. Each is written under its final name. Nobody knows the name before the blob's row does, so a
 //! file cut short by a crash is an ownerless blob like any other and needs no name of its own.
 
 use std::fs::File;
@@ -16,8 +16,23 @@ const SYNC_EVERY: usize = 4 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[error("`{}`", .path.display())]
 pub(super) struct At {
-    path: PathBuf,
-    source: io::Error,
+    pub(super) path: PathBuf,
+    pub(super) source: io::Error,
+}
+
+impl At {
+    pub(super) fn is_missing(&self) -> bool {
+        self.source.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// Opens a blob for reading; and where it lies.
+pub(super) async fn open(folder: &Path, blob: &str) -> Result<(File, PathBuf), At> {
+    let path = folder.join(blob);
+    let name = path.clone();
+    let file =
+        blocking(move || File::open(name)).await.map_err(|source| At { path: path.clone(), source })?;
+    Ok((file, path))
 }
 
 pub(super) struct FileWriter {

@@ -28,6 +28,11 @@ const FILE: &str = "v.name, c.sha256, f.created_at, v.created_at, f.created_by, 
                     f.held_at is not null, v.description, v.parameters_description, v.has_parameters, v.tags, \
                     v.platforms, v.category, v.instructions";
 
+/// A version's tags, each as `l.value`.
+pub const TAGS: &str = "select 1 from labels l where l.version = v.born and l.kind = 'tag'";
+/// A version's platforms, each as `l.value`.
+pub const PLATFORMS: &str = "select 1 from labels l where l.version = v.born and l.kind = 'platform'";
+
 /// Each file with its newest version.
 const CURRENT: &str = "files f join versions v on v.file = f.id and v.number = f.version \
                        join contents c on c.id = v.content";

@@ -7,7 +7,7 @@ use super::audit::Turn;
 use super::contents;
 use super::files::metadata;
 use super::value::{FromValue, Row, Value};
-use super::{CatalogError, Tx};
+use super::{CatalogError, Tx, search};
 use crate::library::metadata::Metadata;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +84,13 @@ pub async fn versions(
 ) -> Result<Vec<VersionRow>, CatalogError> {
     let sql = format!("select {VERSION} where v.file = $1 and v.number < $2 order by v.number desc limit $3");
     let rows = tx.query(&sql, &[file.into(), before.into(), limit.into()]).await?;
+    rows.into_iter().map(|mut row| version_row(&mut row)).collect()
+}
+
+/// Versions that changes after one made, in order, at most `limit`.
+pub async fn born_after(tx: &mut Tx, change: i64, limit: i64) -> Result<Vec<VersionRow>, CatalogError> {
+    let sql = format!("select {VERSION} where v.born > $1 order by v.born limit $2");
+    let rows = tx.query(&sql, &[change.into(), limit.into()]).await?;
     rows.into_iter().map(|mut row| version_row(&mut row)).collect()
 }
 
@@ -223,6 +230,7 @@ pub async fn forget(
     version: &VersionRow,
     now: Timestamp,
 ) -> Result<(), CatalogError> {
+    search::forget(tx, version.born).await?;
     tx.execute("delete from labels where version = $1", &[version.born.into()]).await?;
     tx.execute("delete from versions where born = $1", &[version.born.into()]).await?;
     tx.execute(

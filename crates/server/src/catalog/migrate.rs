@@ -3,11 +3,28 @@
 
 use super::{CatalogError, Tx, audit};
 
-const MIGRATIONS: &[(i64, &str)] = &[
-    (1, include_str!("../../migrations/0001_library.sql")),
-    (2, include_str!("../../migrations/0002_history.sql")),
-    (3, include_str!("../../migrations/0003_checkpoints.sql")),
+const MIGRATIONS: &[(i64, Text)] = &[
+    (1, Text::Common(include_str!("../../migrations/0001_library.sql"))),
+    (2, Text::Common(include_str!("../../migrations/0002_history.sql"))),
+    (3, Text::Common(include_str!("../../migrations/0003_checkpoints.sql"))),
+    (
+        4,
+        Text::Own {
+            sqlite: include_str!("../../migrations/0004_search.sqlite.sql"),
+            postgres: include_str!("../../migrations/0004_search.postgres.sql"),
+        },
+    ),
 ];
+
+enum Text {
+    Common(&'static str),
+    /// What the databases have only in ways of their own.
+    Own {
+        sqlite: &'static str,
+        postgres: &'static str,
+    },
+}
+
 /// The migration that brought the chain: rows from before it are chained once.
 const CHAINED: i64 = 2;
 
@@ -24,8 +41,11 @@ pub(super) async fn run(tx: &mut Tx, shared: bool) -> Result<(), CatalogError> {
         )));
     }
     for (number, sql) in MIGRATIONS.iter().filter(|(number, _)| *number > applied) {
-        let sql = if shared { for_postgres(sql) } else { (*sql).to_owned() };
-        tx.script(&sql).await?;
+        match sql {
+            Text::Common(sql) if shared => tx.script(&for_postgres(sql)).await?,
+            Text::Own { postgres, .. } if shared => tx.script(postgres).await?,
+            Text::Common(sql) | Text::Own { sqlite: sql, .. } => tx.script(sql).await?,
+        }
         if *number == CHAINED {
             audit::seal(tx).await?;
         }

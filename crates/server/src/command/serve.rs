@@ -26,6 +26,9 @@ macro_rules! say {
     }};
 }
 
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// Rounds after which changes without a pause are followed all the same.
+const FOLLOW_AT_LEAST: u32 = 30;
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Sweeps between two walks over all blobs: a day.
 const OWNERLESS_EVERY: u64 = 144;
@@ -57,6 +60,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     }
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
     tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
         say!("operations on http://{}", address(&listener)?);
@@ -174,6 +178,30 @@ async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(SWEEP_EVERY) => {}
+        }
+    }
+}
+
+/// Brings what `$search` looks into up to date when changes pause, or after a while when they do not: a search that
+/// comes before does it itself.
+async fn follow(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let (mut seen, mut rounds) = (-1, 0);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(FOLLOW_EVERY) => rounds += 1,
+        }
+        let followed = async {
+            let newest = app.library.last_change().await?;
+            let pause = std::mem::replace(&mut seen, newest) == newest;
+            if pause || rounds >= FOLLOW_AT_LEAST {
+                rounds = 0;
+                app.library.follow().await?;
+            }
+            Ok::<_, crate::error::Error>(())
+        };
+        if let Err(e) = followed.await {
+            tracing::error!(error = e.chain(), "the search index is not up to date: it is tried again");
         }
     }
 }

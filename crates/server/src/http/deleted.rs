@@ -13,7 +13,7 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::{Map, Value};
 
 use super::allowed::{Allowed, LibraryManage, LibraryRead};
-use super::conditions::marked;
+use super::conditional::marked;
 use super::edge::Context;
 use super::name::Name;
 use super::{answer, json};

@@ -14,7 +14,7 @@ use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
 
 use super::allowed::{Allowed, LibraryManage, LibraryRead};
-use super::conditions::{expected, marked};
+use super::conditional::{expected, knows, marked};
 use super::edge::Context;
 use super::name::Name;
 use super::{answer, json, listing, upload};
@@ -101,7 +101,8 @@ pub async fn upload(
 #[utoipa::path(
     get, path = "/api/libraryfiles", tag = "library", operation_id = "listLibraryFiles",
     params(
-        ("$filter" = Option<String>, Query, description = "For example `startswith(fileName,'triage') and hasParameters eq true`"),
+        ("$filter" = Option<String>, Query, description = "For example `startswith(fileName,'triage') and tags/any(t: t eq 'windows')`"),
+        ("$search" = Option<String>, Query, description = "Words, \"phrases\" and beginnings* in names, descriptions, tags and texts, with AND, OR, NOT"),
         ("$orderby" = Option<String>, Query, description = "For example `lastUpdatedTime desc`"),
         ("$top" = Option<u64>, Query, description = "At most 10000"),
         ("$skip" = Option<u64>, Query, description = "Rows to leave out"),
@@ -147,7 +148,7 @@ pub async fn show(
     let file = app.library.find(&name).await?;
     let response = marked(answer::entity(&context.base, SET.name, &file)?, &file);
     let etag = response.headers().get(header::ETAG).and_then(|etag| etag.to_str().ok());
-    if etag.is_some_and(|etag| listing::is_known(&headers, etag)) {
+    if etag.is_some_and(|etag| knows(&headers, etag)) {
         return Ok(marked(StatusCode::NOT_MODIFIED.into_response(), &file));
     }
     Ok(response)

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::odata;
+use super::conditional;
 use crate::app::App;
 use crate::error::Error;
 use crate::library::Listing;
@@ -29,7 +30,7 @@ pub async fn answer(
 ) -> Result<Response, Error> {
     let change = app.library.last_change().await?;
     let etag = etag(&app.tenant, change, base, raw);
-    if is_known(headers, &etag) {
+    if conditional::knows(headers, &etag) {
         return Ok(marked(StatusCode::NOT_MODIFIED.into_response(), &etag));
     }
     if !query.is_plain() {
@@ -158,14 +159,6 @@ impl NextLink<'_> {
 fn etag(tenant: &str, change: i64, base: &str, raw: Option<&str>) -> String {
     let digest = Sha256::digest(format!("{tenant}\n{base}\n{}", raw.unwrap_or_default()));
     format!("W/\"{change}-{}\"", crate::hex::hex(&digest[..8]))
-}
-
-pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    known.flat_map(|value| value.split(',')).any(|known| {
-        let known = known.trim();
-        known == "*" || known.trim_start_matches("W/") == etag.trim_start_matches("W/")
-    })
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -47,7 +47,7 @@ pub async fn openapi() -> Response {
 }
 
 /// Properties that may be null.
-const NULLABLE: [&str; 2] = ["description", "parametersDescription"];
+const NULLABLE: [&str; 4] = ["description", "parametersDescription", "category", "instructions"];
 
 fn csdl() -> String {
     let properties: String = SET
@@ -59,6 +59,7 @@ fn csdl() -> String {
                 Kind::Bool => "Edm.Boolean",
                 Kind::Int => "Edm.Int64",
                 Kind::Time => "Edm.DateTimeOffset",
+                Kind::Texts => "Collection(Edm.String)",
             };
             let nullable = NULLABLE.contains(&property.name);
             format!(

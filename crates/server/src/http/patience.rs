@@ -4,14 +4,31 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 /// How every HTTP/2 connection begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Ends the connection that a request came by, whatever else is under way on it.
+#[derive(Clone, Default)]
+pub struct HangUp(Arc<Notify>);
+
+impl HangUp {
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until somebody wants it.
+    pub async fn wanted(&self) {
+        self.0.notified().await;
+    }
+}
 
 /// A stream whose reads fail when it is not known in time which protocol it speaks, and whose writes fail when they
 /// are not taken in time.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -15,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::edge::{self, Peer};
-use super::patience::Patient;
+use super::patience::{HangUp, Patient};
 use crate::app::App;
 
 /// How long a client may take for its header fields, and for its part of a TLS handshake.
@@ -143,15 +145,21 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let Connection { app, router, builder, peer } = self;
-        let service = service_fn(move |request| {
+        let hang_up = HangUp::default();
+        let handle = hang_up.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
             let (app, router) = (Arc::clone(&app), router.clone());
+            request.extensions_mut().insert(handle.clone());
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
         let connection = builder
             .serve_connection(TokioIo::new(Patient::new(stream, HEADER_TIME, STALL_TIME)), service)
             .into_owned();
-        if let Err(e) = watcher.watch(connection).await {
-            tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
+        tokio::select! {
+            ended = watcher.watch(connection) => if let Err(e) = ended {
+                tracing::debug!(address = %peer.address, error = %e, "connection ended in an error");
+            },
+            () = hang_up.wanted() => {}
         }
     }
 }

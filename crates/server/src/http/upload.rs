@@ -4,7 +4,7 @@ use axum::body::Body;
 use http::{HeaderMap, header};
 use jumpbag_wire::patch::{Edit, FilePatch};
 
-use super::conditions::expected;
+use super::conditional::expected;
 use crate::catalog::audit::Actor;
 use crate::catalog::contents::Content;
 use crate::error::Error;

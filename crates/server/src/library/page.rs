@@ -6,9 +6,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jumpbag_wire::library::LibraryFile;
 
 use super::Library;
-use crate::catalog::audit;
+use super::search::wanted;
 use crate::catalog::files::{self, Page};
 use crate::catalog::value::Value;
+use crate::catalog::{self, audit};
 use crate::catalog::{CatalogError, Tx};
 use crate::error::Error;
 use crate::odata::{EntitySet, Kind, Literal, Property, Query, order_sql};
@@ -34,8 +35,15 @@ pub static SET: EntitySet = EntitySet {
         property("parametersDescription", "v.parameters_description", Kind::Text),
         property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
         property("size", "c.size", Kind::Int),
+        property("version", "v.number", Kind::Int),
+        property("tags", files::TAGS, Kind::Texts),
+        property("platforms", files::PLATFORMS, Kind::Texts),
+        property("category", "v.category", Kind::Text),
+        property("instructions", "v.instructions", Kind::Text),
+        property("legalHold", "(f.held_at is not null)", Kind::Bool),
     ],
     max_top: PAGE,
+    searchable: true,
 };
 
 /// A page of the library.
@@ -90,6 +98,9 @@ impl Library {
 
     /// One page of what a query asks for.
     pub async fn list(&self, query: Query) -> Result<Listing, Error> {
+        if query.search.is_some() {
+            self.indexed().await?;
+        }
         self.catalog.snapshot(move |tx| Box::pin(list(tx, query))).await
     }
 }
@@ -106,6 +117,12 @@ async fn list(tx: &mut Tx, query: Query) -> Result<Listing, Error> {
     };
     let mut params = Vec::new();
     let filter = query.filter.as_ref().map(|filter| filter.to_sql(&mut params));
+    let mut params = params.into_iter().map(value).collect();
+    let search = match &query.search {
+        Some(search) => Some(catalog::search::condition(tx, &wanted(search)?, &mut params)),
+        None => None,
+    };
+    let conditions: Vec<String> = filter.into_iter().chain(search).map(|sql| format!("({sql})")).collect();
     let (after, offset) = match &resume {
         Resume::After(key) => (Some(key.as_str()), 0),
         Resume::Offset(offset) => (None, *offset),
@@ -113,7 +130,7 @@ async fn list(tx: &mut Tx, query: Query) -> Result<Listing, Error> {
     let limit = query.top.unwrap_or(PAGE);
     let mut page = Page {
         at: (change != newest).then_some(change),
-        filter: filter.map(|sql| (sql, params.into_iter().map(value).collect())),
+        filter: (!conditions.is_empty()).then(|| (conditions.join(" and "), params)),
         after,
         order: order_sql(&query.order_by),
         limit: limit + 1,
@@ -147,7 +164,8 @@ fn next(query: &Query, change: i64, offset: u64, found: &[LibraryFile]) -> Resul
 /// A literal as a parameter of a statement.
 pub(crate) fn value(literal: Literal) -> Value {
     match literal {
-        Literal::Null => Value::Null,
+        // No filter has a list for a parameter.
+        Literal::Null | Literal::Texts(_) => Value::Null,
         Literal::Text(text) => Value::Text(text),
         Literal::Bool(value) => Value::Bool(value),
         Literal::Int(value) => Value::Int(value),

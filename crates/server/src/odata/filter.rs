@@ -13,7 +13,7 @@ pub struct Filter(pub(super) Node);
 impl Filter {
     /// The condition as SQL for a `where` clause, the same text for SQLite and PostgreSQL, fit to stand
     /// beside other conditions with `and`. Values are appended to `params` and named `$N` after their place
-    /// there, counted from 1; in the text they first appear in that order. SQLite needs a function
+    /// there, counted from 1; in the text they first appear in that order. None is null or a list. SQLite needs a function
     /// `strpos(text, text)` as PostgreSQL has it.
     pub fn to_sql(&self, params: &mut Vec<Literal>) -> String {
         sql::write(&self.0, params)
@@ -21,8 +21,15 @@ impl Filter {
 
     /// Whether the condition holds for the row whose properties `value_of` tells.
     pub fn matches(&self, value_of: &dyn Fn(&Property) -> Literal) -> bool {
-        self.0.holds(value_of)
+        self.0.holds(&Row { value_of, item: None })
     }
+}
+
+/// What a condition is asked about.
+struct Row<'a> {
+    value_of: &'a dyn Fn(&Property) -> Literal,
+    /// The item of a list that [`Operand::Item`] stands for.
+    item: Option<&'a str>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +41,9 @@ pub(super) enum Node {
     Compare(Operand, Comparison, Operand),
     In(Operand, Vec<Literal>),
     /// Of two texts, neither of them null.
-    Search(Search, Operand, Operand),
+    Found(Found, Operand, Operand),
+    /// A list has an item, or one for which the condition holds.
+    Exists(&'static Property, Option<Box<Node>>),
     All(Vec<Node>),
     Any(Vec<Node>),
     Not(Box<Node>),
@@ -43,6 +52,8 @@ pub(super) enum Node {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Operand {
     Property(&'static Property),
+    /// The item of a list that the condition is about; only inside [`Node::Exists`].
+    Item,
     Literal(Literal),
     Call(Function, Vec<Operand>),
 }
@@ -58,7 +69,7 @@ pub(super) enum Comparison {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Search {
+pub(super) enum Found {
     Contains,
     StartsWith,
     EndsWith,
@@ -85,11 +96,11 @@ impl Node {
         }
     }
 
-    pub fn search(search: Search, text: Operand, part: Operand) -> Node {
+    pub fn found(found: Found, text: Operand, part: Operand) -> Node {
         match (&text, &part) {
-            (Operand::Literal(a), Operand::Literal(b)) => Node::Constant(search.holds(a, b)),
+            (Operand::Literal(a), Operand::Literal(b)) => Node::Constant(found.holds(a, b)),
             _ if text.is_null() || part.is_null() => Node::Constant(false),
-            _ => Node::Search(search, text, part),
+            _ => Node::Found(found, text, part),
         }
     }
 
@@ -100,16 +111,23 @@ impl Node {
         }
     }
 
-    fn holds(&self, value_of: &dyn Fn(&Property) -> Literal) -> bool {
+    fn holds(&self, row: &Row<'_>) -> bool {
         match self {
             Node::Constant(value) => *value,
-            Node::IsTrue(property) => value_of(property) == Literal::Bool(true),
-            Node::Compare(a, comparison, b) => comparison.holds(&a.value(value_of), &b.value(value_of)),
-            Node::In(operand, list) => list.contains(&operand.value(value_of)),
-            Node::Search(search, text, part) => search.holds(&text.value(value_of), &part.value(value_of)),
-            Node::All(nodes) => nodes.iter().all(|node| node.holds(value_of)),
-            Node::Any(nodes) => nodes.iter().any(|node| node.holds(value_of)),
-            Node::Not(node) => !node.holds(value_of),
+            Node::IsTrue(property) => (row.value_of)(property) == Literal::Bool(true),
+            Node::Compare(a, comparison, b) => comparison.holds(&a.value(row), &b.value(row)),
+            Node::In(operand, list) => list.contains(&operand.value(row)),
+            Node::Found(found, text, part) => found.holds(&text.value(row), &part.value(row)),
+            Node::Exists(property, condition) => match (row.value_of)(property) {
+                Literal::Texts(items) => items.iter().any(|item| {
+                    let row = Row { item: Some(item), ..*row };
+                    condition.as_ref().is_none_or(|condition| condition.holds(&row))
+                }),
+                _ => false,
+            },
+            Node::All(nodes) => nodes.iter().all(|node| node.holds(row)),
+            Node::Any(nodes) => nodes.iter().any(|node| node.holds(row)),
+            Node::Not(node) => !node.holds(row),
         }
     }
 }
@@ -121,7 +139,8 @@ impl Operand {
         let call = Operand::Call(function, arguments);
         match &call {
             Operand::Call(_, arguments) if constant || arguments.iter().any(Operand::is_null) => {
-                Operand::Literal(call.value(&|_| Literal::Null).into_owned())
+                let nothing = Row { value_of: &|_| Literal::Null, item: None };
+                Operand::Literal(call.value(&nothing).into_owned())
             }
             _ => call,
         }
@@ -131,6 +150,7 @@ impl Operand {
     pub fn kind(&self) -> Option<Kind> {
         match self {
             Operand::Property(property) => Some(property.kind),
+            Operand::Item => Some(Kind::Text),
             Operand::Literal(literal) => literal.kind(),
             Operand::Call(Function::Lower | Function::Upper, _) => Some(Kind::Text),
             Operand::Call(Function::Length | Function::IndexOf, _) => Some(Kind::Int),
@@ -141,12 +161,13 @@ impl Operand {
         *self == Operand::Literal(Literal::Null)
     }
 
-    fn value<'a>(&'a self, value_of: &dyn Fn(&Property) -> Literal) -> Cow<'a, Literal> {
+    fn value<'a>(&'a self, row: &Row<'_>) -> Cow<'a, Literal> {
         match self {
-            Operand::Property(property) => Cow::Owned(value_of(property)),
+            Operand::Property(property) => Cow::Owned((row.value_of)(property)),
+            Operand::Item => Cow::Owned(row.item.map_or(Literal::Null, |item| Literal::Text(item.into()))),
             Operand::Literal(literal) => Cow::Borrowed(literal),
             Operand::Call(function, arguments) => {
-                let values: Vec<_> = arguments.iter().map(|argument| argument.value(value_of)).collect();
+                let values: Vec<_> = arguments.iter().map(|argument| argument.value(row)).collect();
                 let texts: Option<Vec<&str>> = values.iter().map(|value| text_of(value)).collect();
                 Cow::Owned(texts.map_or(Literal::Null, |texts| function.apply(&texts)))
             }
@@ -172,15 +193,15 @@ impl Comparison {
     }
 }
 
-impl Search {
+impl Found {
     fn holds(self, text: &Literal, part: &Literal) -> bool {
         let (Some(text), Some(part)) = (text_of(text), text_of(part)) else {
             return false;
         };
         match self {
-            Search::Contains => text.contains(part),
-            Search::StartsWith => text.starts_with(part),
-            Search::EndsWith => text.ends_with(part),
+            Found::Contains => text.contains(part),
+            Found::StartsWith => text.starts_with(part),
+            Found::EndsWith => text.ends_with(part),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The functions of `$filter`. All of them work on text.
 
-use super::filter::{Function, Node, Operand, Search};
+use super::filter::{Found, Function, Node, Operand};
 use super::lexer::{Token, TokenKind};
 use super::parser::{Parser, Value};
 use super::{Kind, Literal, ODataError, clip};
@@ -10,11 +10,14 @@ const SUPPORTED: &str = "startswith, endswith, contains, tolower, toupper, lengt
 impl<'a> Parser<'a> {
     /// What follows a function's name, which has just been read.
     pub fn function(&mut self, name: Token<'a>) -> Result<Value, ODataError> {
+        if let Some((list, quantifier)) = name.text.split_once('/') {
+            return self.lambda(name.at, list, quantifier);
+        }
         let lower = name.text.to_ascii_lowercase();
         let value = match lower.as_str() {
-            "contains" => self.search(name, Search::Contains)?,
-            "startswith" => self.search(name, Search::StartsWith)?,
-            "endswith" => self.search(name, Search::EndsWith)?,
+            "contains" => self.found(name, Found::Contains)?,
+            "startswith" => self.found(name, Found::StartsWith)?,
+            "endswith" => self.found(name, Found::EndsWith)?,
             "tolower" => self.call(name, Function::Lower, 1)?,
             "toupper" => self.call(name, Function::Upper, 1)?,
             "length" => self.call(name, Function::Length, 1)?,
@@ -27,11 +30,11 @@ impl<'a> Parser<'a> {
         Ok(value)
     }
 
-    fn search(&mut self, name: Token<'a>, search: Search) -> Result<Value, ODataError> {
+    fn found(&mut self, name: Token<'a>, found: Found) -> Result<Value, ODataError> {
         let mut arguments = self.arguments(name, 2)?.into_iter();
         let (text, part) = (arguments.next(), arguments.next());
         let null = || Operand::Literal(Literal::Null);
-        Ok(Value::Condition(Node::search(search, text.unwrap_or_else(null), part.unwrap_or_else(null))))
+        Ok(Value::Condition(Node::found(found, text.unwrap_or_else(null), part.unwrap_or_else(null))))
     }
 
     fn call(&mut self, name: Token<'a>, function: Function, count: usize) -> Result<Value, ODataError> {

@@ -81,6 +81,19 @@ impl<'a> Lexer<'a> {
         Ok(Token { kind, text: &rest[..length], at })
     }
 
+    /// The name that stands here, empty where there is none, and whether a colon follows; both are taken.
+    pub fn variable(&mut self) -> (Token<'a>, bool) {
+        let rest = self.text[self.at..].trim_start_matches(|c: char| c.is_ascii_whitespace());
+        let at = self.text.len() - rest.len();
+        let begins = rest.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        let length = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let (text, rest) = rest.split_at(if begins { length } else { 0 });
+        let rest = rest.trim_start_matches(|c: char| c.is_ascii_whitespace());
+        let after = rest.strip_prefix(':').filter(|_| begins);
+        self.at = self.text.len() - after.unwrap_or(rest).len();
+        (Token { kind: TokenKind::Word, text, at }, after.is_some())
+    }
+
     fn quoted_length(&self, rest: &str, at: usize) -> Result<usize, ODataError> {
         let bytes = rest.as_bytes();
         let mut end = 1;

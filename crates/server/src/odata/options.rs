@@ -2,16 +2,17 @@
 
 use percent_encoding::percent_decode;
 
-use super::{EntitySet, Filter, ODataError, Order, Property, clip, order, parser};
+use super::{EntitySet, Filter, ODataError, Order, Property, Search, clip, order, parser, search};
 
 const MAX_QUERY_BYTES: usize = 16 * 1024;
 const SUPPORTED: &str =
-    "`$filter`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`";
+    "`$filter`, `$search`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`";
 
 /// What a client asks of a collection.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Query {
     pub filter: Option<Filter>,
+    pub search: Option<Search>,
     pub order_by: Vec<Order>,
     pub top: Option<u64>,
     /// At most `i64::MAX`, so that it fits a `bigint`.
@@ -63,6 +64,7 @@ impl Query {
         let value = decode(value, name)?;
         match name {
             "$filter" => self.filter = Some(parser::parse(&value, set)?),
+            "$search" => self.search = Some(search::parse(&value, set)?),
             "$orderby" => self.order_by = order::parse(value.trim(), set)?,
             "$top" => self.top = Some(number(name, value.trim(), set.max_top)?),
             "$skip" => self.skip = number(name, value.trim(), i64::MAX as u64)?,

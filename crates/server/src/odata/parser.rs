@@ -3,12 +3,14 @@
 
 use super::filter::{Comparison, Filter, Node, Operand};
 use super::lexer::{self, Lexer, Token, TokenKind};
-use super::{EntitySet, Literal, ODataError, clip};
+use super::{EntitySet, Kind, Literal, ODataError, clip, lambda};
 
 const MAX_BYTES: usize = 8 * 1024;
 const MAX_DEPTH: usize = 32;
 const MAX_NODES: usize = 200;
 const MAX_LIST: usize = 1_000;
+/// What `any`, `all` and a part of their conditions counts: a row has many items.
+const WEIGHT_OF_ITEMS: usize = 5;
 
 /// Reads a filter; `text` is percent-decoded.
 pub(super) fn parse(text: &str, set: &'static EntitySet) -> Result<Filter, ODataError> {
@@ -23,7 +25,7 @@ pub(super) fn parse(text: &str, set: &'static EntitySet) -> Result<Filter, OData
     if token.kind == TokenKind::End {
         return Err(ODataError("`$filter` is empty; write a condition or leave the option out".into()));
     }
-    let mut parser = Parser { lexer, token, set, depth: 0, nodes: 0 };
+    let mut parser = Parser { lexer, token, set, item: None, has_lists: false, depth: 0, nodes: 0 };
     let whole = parser.any()?;
     if parser.token.kind != TokenKind::End {
         return Err(parser.unexpected_after(&whole, "`and`, `or` or the end"));
@@ -45,23 +47,27 @@ pub(super) enum Value {
 
 pub(super) struct Parser<'a> {
     pub lexer: Lexer<'a>,
-    token: Token<'a>,
-    set: &'static EntitySet,
+    pub token: Token<'a>,
+    pub set: &'static EntitySet,
+    /// The variable of the `any` or `all` that is being read.
+    pub item: Option<&'a str>,
+    /// Whether there has been an `any` or `all`.
+    has_lists: bool,
     depth: usize,
     nodes: usize,
 }
 
 impl<'a> Parser<'a> {
-    fn advance(&mut self) -> Result<Token<'a>, ODataError> {
+    pub fn advance(&mut self) -> Result<Token<'a>, ODataError> {
         let next = self.lexer.next()?;
         Ok(std::mem::replace(&mut self.token, next))
     }
 
-    fn unexpected(&self, expected: &str) -> ODataError {
+    pub fn unexpected(&self, expected: &str) -> ODataError {
         self.lexer.error(self.token.at, format!("expected {expected}, found {}", self.token.shown()))
     }
 
-    fn unexpected_after(&self, expression: &Expression, expected: &str) -> ODataError {
+    pub fn unexpected_after(&self, expression: &Expression, expected: &str) -> ODataError {
         match expression.value {
             Value::Condition(_) => self.unexpected(expected),
             Value::Operand(_) => self.unexpected("an operator (`eq`, `ne`, `gt`, `ge`, `lt`, `le` or `in`)"),
@@ -87,18 +93,32 @@ impl<'a> Parser<'a> {
     }
 
     pub fn count_node(&mut self, at: usize) -> Result<(), ODataError> {
-        self.nodes += 1;
-        if self.nodes > MAX_NODES {
-            let message = format!(
-                "more than {MAX_NODES} comparisons, functions and negations; shorten the filter, for example \
-                 with `in`"
-            );
-            return Err(self.lexer.error(at, message));
-        }
-        Ok(())
+        self.count(at, if self.item.is_some() { WEIGHT_OF_ITEMS } else { 1 })
     }
 
-    fn any(&mut self) -> Result<Expression, ODataError> {
+    /// `any` or `all`, already counted once as a function.
+    pub fn count_list(&mut self, at: usize) -> Result<(), ODataError> {
+        self.has_lists = true;
+        self.count(at, WEIGHT_OF_ITEMS - 1)
+    }
+
+    fn count(&mut self, at: usize, weight: usize) -> Result<(), ODataError> {
+        self.nodes += weight;
+        if self.nodes <= MAX_NODES {
+            return Ok(());
+        }
+        let items = match self.has_lists {
+            true => format!(", where `any`, `all` and those inside count {WEIGHT_OF_ITEMS} times"),
+            false => String::new(),
+        };
+        let message = format!(
+            "more than {MAX_NODES} comparisons, functions and negations{items}; shorten the filter, for example \
+             with `in`"
+        );
+        Err(self.lexer.error(at, message))
+    }
+
+    pub fn any(&mut self) -> Result<Expression, ODataError> {
         self.chain("or", Self::all, Node::Any)
     }
 
@@ -184,6 +204,9 @@ impl<'a> Parser<'a> {
             return Err(self.lexer.error(from, message));
         };
         let open = self.token.at;
+        if let Some(list) = self.set.find(self.token.text).filter(|list| list.kind == Kind::Texts) {
+            return Err(self.lexer.error(open, lambda::not_one_value(list)));
+        }
         self.expect(TokenKind::Open, "`(` and a list of values")?;
         if self.token.kind == TokenKind::Close {
             return Err(self.lexer.error(open, "the list of `in` is empty; give at least one value"));
@@ -237,7 +260,7 @@ impl<'a> Parser<'a> {
                 self.advance()?;
                 Value::Operand(Operand::Literal(literal))
             }
-            TokenKind::Word if self.is_operator() => return Err(self.unexpected(expected)),
+            TokenKind::Word if is_operator(&self.token) => return Err(self.unexpected(expected)),
             TokenKind::Word => self.word()?,
             TokenKind::Other if self.token.text == "\"" => {
                 return Err(self.lexer.error(from, "text is written in single quotes: `'…'`, not `\"…\"`"));
@@ -245,11 +268,6 @@ impl<'a> Parser<'a> {
             _ => return Err(self.unexpected(expected)),
         };
         Ok(Expression { value, from, to: self.token.at })
-    }
-
-    fn is_operator(&self) -> bool {
-        let words = ["and", "or", "not", "in"];
-        comparison_named(&self.token).is_some() || words.iter().any(|word| self.token.is_word(word))
     }
 
     fn number(&self) -> Result<Literal, ODataError> {
@@ -287,13 +305,8 @@ impl<'a> Parser<'a> {
             "null" => Literal::Null,
             "true" => Literal::Bool(true),
             "false" => Literal::Bool(false),
-            _ => {
-                let property = self.set.find(word.text).ok_or_else(|| {
-                    let message = self.set.unknown(word.text);
-                    self.lexer.error(word.at, format!("{message}; text is written in single quotes"))
-                })?;
-                return Ok(Value::Operand(Operand::Property(property)));
-            }
+            _ if self.item == Some(word.text) => return Ok(Value::Operand(Operand::Item)),
+            _ => return Ok(Value::Operand(Operand::Property(self.property(word)?))),
         };
         Ok(Value::Operand(Operand::Literal(literal)))
     }
@@ -305,6 +318,11 @@ impl<'a> Parser<'a> {
     fn condition_from(&self, from: usize, node: Node) -> Expression {
         Expression { value: Value::Condition(node), from, to: self.token.at }
     }
+}
+
+pub(super) fn is_operator(token: &Token<'_>) -> bool {
+    let words = ["and", "or", "not", "in"];
+    comparison_named(token).is_some() || words.iter().any(|word| token.is_word(word))
 }
 
 fn comparison_named(token: &Token<'_>) -> Option<Comparison> {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::filter::{Comparison, Function, Node, Operand, Search};
+use super::filter::{Comparison, Found, Function, Node, Operand};
 use super::*;
 
 pub(super) static ROWS: EntitySet = EntitySet {
@@ -15,8 +15,19 @@ pub(super) static ROWS: EntitySet = EntitySet {
         Property { name: "open", column: "open", kind: Kind::Bool },
         Property { name: "made", column: "made", kind: Kind::Time },
         Property { name: "seen", column: "seen", kind: Kind::Time },
+        Property {
+            name: "tags",
+            column: "select 1 from labels l where l.version = rows.id and l.kind = 'tag'",
+            kind: Kind::Texts,
+        },
+        Property {
+            name: "platforms",
+            column: "select 1 from labels l where l.version = rows.id and l.kind = 'platform'",
+            kind: Kind::Texts,
+        },
     ],
     max_top: 10_000,
+    searchable: false,
 };
 
 /// The values of a row, in the order of the properties.
@@ -59,6 +70,7 @@ fn literal(kind: Kind) -> BoxedStrategy<String> {
         Kind::Time => (any_time(), any::<bool>())
             .prop_map(|(time, quoted)| if quoted { format!("'{time}'") } else { time.to_string() })
             .boxed(),
+        Kind::Texts => Just("null".to_owned()).boxed(),
     };
     prop_oneof![9 => values, 1 => Just("null".to_owned())].boxed()
 }
@@ -68,9 +80,14 @@ fn property(kind: Kind) -> BoxedStrategy<String> {
     proptest::sample::select(names).prop_map(|property| property.name.to_owned()).boxed()
 }
 
-fn operand(kind: Kind) -> BoxedStrategy<String> {
-    let plain = prop_oneof![2 => property(kind), 1 => literal(kind)];
-    let text = || prop_oneof![2 => property(Kind::Text), 1 => literal(Kind::Text)];
+/// A value; inside `any` and `all` often their variable.
+fn operand(kind: Kind, item: Option<&'static str>) -> BoxedStrategy<String> {
+    let single = move |kind| match item.filter(|_| kind == Kind::Text) {
+        Some(item) => prop_oneof![1 => property(kind), 2 => Just(item.to_owned())].boxed(),
+        None => property(kind),
+    };
+    let plain = prop_oneof![2 => single(kind), 1 => literal(kind)];
+    let text = || prop_oneof![2 => single(Kind::Text), 1 => literal(Kind::Text)];
     match kind {
         Kind::Text => prop_oneof![
             2 => plain,
@@ -84,7 +101,7 @@ fn operand(kind: Kind) -> BoxedStrategy<String> {
             1 => (text(), text()).prop_map(|(text, part)| format!("indexof({text},{part})")),
         ]
         .boxed(),
-        Kind::Bool | Kind::Time => plain.boxed(),
+        Kind::Bool | Kind::Time | Kind::Texts => plain.boxed(),
     }
 }
 
@@ -93,20 +110,40 @@ fn any_kind() -> impl Strategy<Value = Kind> {
 }
 
 pub(super) fn condition() -> BoxedStrategy<String> {
+    let lists: Vec<_> = ROWS.properties.iter().filter(|property| property.kind == Kind::Texts).collect();
+    let body = proptest::option::weighted(0.9, joined(leaf(Some("t")), 2, 3));
+    let lambda =
+        (proptest::sample::select(lists), any::<bool>(), body).prop_map(|(list, all, body)| {
+            match (body, all) {
+                (None, _) => format!("{}/any()", list.name),
+                (Some(body), true) => format!("{}/all(t: {body})", list.name),
+                (Some(body), false) => format!("{}/any(t:{body})", list.name),
+            }
+        });
+    joined(prop_oneof![4 => leaf(None), 1 => lambda].boxed(), 4, 24)
+}
+
+/// A condition without `and`, `or` and `not`.
+fn leaf(item: Option<&'static str>) -> BoxedStrategy<String> {
     let operators = vec!["eq", "ne", "gt", "ge", "lt", "le"];
-    let comparison = (any_kind(), proptest::sample::select(operators)).prop_flat_map(|(kind, operator)| {
-        (operand(kind), operand(kind)).prop_map(move |(a, b)| format!("{a} {operator} {b}"))
-    });
-    let list = any_kind().prop_flat_map(|kind| {
-        (property(kind), proptest::collection::vec(literal(kind), 1..4))
+    let comparison =
+        (any_kind(), proptest::sample::select(operators)).prop_flat_map(move |(kind, operator)| {
+            (operand(kind, item), operand(kind, item)).prop_map(move |(a, b)| format!("{a} {operator} {b}"))
+        });
+    let list = any_kind().prop_flat_map(move |kind| {
+        (operand(kind, item), proptest::collection::vec(literal(kind), 1..4))
             .prop_map(|(a, list)| format!("{a} in ({})", list.join(",")))
     });
     let functions = vec!["contains", "startswith", "endswith"];
-    let search = (proptest::sample::select(functions), operand(Kind::Text), operand(Kind::Text))
+    let search = (proptest::sample::select(functions), operand(Kind::Text, item), operand(Kind::Text, item))
         .prop_map(|(function, text, part)| format!("{function}({text},{part})"));
     let truth = (search.clone(), any::<bool>()).prop_map(|(search, truth)| format!("{search} eq {truth}"));
     let leaf = prop_oneof![6 => comparison, 2 => list, 3 => search, 1 => truth, 1 => property(Kind::Bool)];
-    leaf.prop_recursive(4, 24, 4, |inner| {
+    leaf.boxed()
+}
+
+fn joined(leaf: BoxedStrategy<String>, depth: u32, size: u32) -> BoxedStrategy<String> {
+    leaf.prop_recursive(depth, size, 4, |inner| {
         prop_oneof![
             2 => inner.clone().prop_map(|a| format!("not ({a})")),
             1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) and ({b})")),
@@ -120,8 +157,8 @@ pub(super) fn condition() -> BoxedStrategy<String> {
 /// Filters put together without regard to types: many are refused, some are accepted in ways that no one
 /// thought of.
 pub(super) fn untyped() -> impl Strategy<Value = String> {
-    let leaves =
-        "name note size rank open made seen null true false 'a' 'A' '' 0 -1 2026-01-02Z '2026-01-02Z'";
+    let leaves = "name note size rank open made seen tags t null true false 'a' 'A' '' 0 -1 2026-01-02Z \
+                  '2026-01-02Z'";
     let operators = vec!["eq", "ne", "gt", "ge", "lt", "le", "in", "and", "or"];
     let functions =
         vec!["not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith"];
@@ -131,6 +168,8 @@ pub(super) fn untyped() -> impl Strategy<Value = String> {
         prop_oneof![
             3 => (a, proptest::sample::select(operators.clone()), b).prop_map(|(a, o, b)| format!("{a} {o} {b}")),
             1 => (proptest::sample::select(functions.clone()), inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            1 => inner.clone().prop_map(|a| format!("tags/any(t:{a})")),
+            1 => inner.clone().prop_map(|a| format!("tags/all(t: {a})")),
             1 => (proptest::sample::select(functions.clone()), inner.clone(), inner)
                 .prop_map(|(f, a, b)| format!("{f}({a},{b})")),
         ]
@@ -138,7 +177,8 @@ pub(super) fn untyped() -> impl Strategy<Value = String> {
 }
 
 pub(super) fn any_order() -> impl Strategy<Value = Vec<Order>> {
-    let properties: Vec<&'static Property> = ROWS.properties.iter().collect();
+    let single = ROWS.properties.iter().filter(|property| property.kind != Kind::Texts);
+    let properties: Vec<&'static Property> = single.collect();
     let term = (proptest::sample::select(properties), any::<bool>())
         .prop_map(|(property, descending)| Order { property, descending });
     proptest::collection::vec(term, 0..3)
@@ -159,8 +199,13 @@ pub(super) fn any_rows() -> impl Strategy<Value = Vec<Cells>> {
         cell(any::<bool>(), Literal::Bool),
         cell(any_time(), Literal::Time),
         cell(any_time(), Literal::Time),
+        proptest::collection::vec(any_text(), 0..3).prop_map(Literal::Texts),
+        proptest::collection::vec(any_text(), 0..3).prop_map(Literal::Texts),
     );
-    proptest::collection::vec(cells.prop_map(|(a, b, c, d, e, f, g)| vec![a, b, c, d, e, f, g]), 0..8)
+    proptest::collection::vec(
+        cells.prop_map(|(a, b, c, d, e, f, g, h, i)| vec![a, b, c, d, e, f, g, h, i]),
+        0..8,
+    )
 }
 
 /// A filter as OData text, with every chain in parentheses.
@@ -187,23 +232,26 @@ pub(super) fn print(node: &Node) -> String {
             let list: Vec<_> = list.iter().map(print_literal).collect();
             format!("{} in ({})", print_operand(operand), list.join(","))
         }
-        Node::Search(search, text, part) => {
-            let name = match search {
-                Search::Contains => "contains",
-                Search::StartsWith => "startswith",
-                Search::EndsWith => "endswith",
+        Node::Found(found, text, part) => {
+            let name = match found {
+                Found::Contains => "contains",
+                Found::StartsWith => "startswith",
+                Found::EndsWith => "endswith",
             };
             format!("{name}({},{})", print_operand(text), print_operand(part))
         }
         Node::All(nodes) => chain(nodes, " and "),
         Node::Any(nodes) => chain(nodes, " or "),
         Node::Not(node) => format!("not ({})", print(node)),
+        Node::Exists(list, None) => format!("{}/any()", list.name),
+        Node::Exists(list, Some(condition)) => format!("{}/any(t: {})", list.name, print(condition)),
     }
 }
 
 fn print_operand(operand: &Operand) -> String {
     match operand {
         Operand::Property(property) => property.name.into(),
+        Operand::Item => "t".into(),
         Operand::Literal(literal) => print_literal(literal),
         Operand::Call(function, arguments) => {
             let name = match function {
@@ -225,5 +273,6 @@ fn print_literal(literal: &Literal) -> String {
         Literal::Bool(value) => value.to_string(),
         Literal::Int(value) => value.to_string(),
         Literal::Time(time) => time.to_string(),
+        Literal::Texts(_) => panic!("a filter has no lists"),
     }
 }

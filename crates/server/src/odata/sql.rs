@@ -2,7 +2,10 @@
 //! its type never depends on what stands beside it.
 
 use super::Literal;
-use super::filter::{Comparison, Function, Node, Operand, Search};
+use super::filter::{Comparison, Found, Function, Node, Operand};
+
+/// What an item of a list is called in the `select` of its property.
+const ITEM: &str = "l.value";
 
 pub(super) fn write(node: &Node, params: &mut Vec<Literal>) -> String {
     Writer { params }.node(node, Unknown::MeansFalse)
@@ -28,7 +31,13 @@ impl Writer<'_> {
             Node::IsTrue(property) => format!("{} is true", property.column),
             Node::Compare(left, comparison, right) => self.compare(left, *comparison, right, unknown),
             Node::In(operand, list) => self.one_of(operand, list, unknown),
-            Node::Search(search, text, part) => self.search(*search, text, part, unknown),
+            Node::Found(found, text, part) => self.found(*found, text, part, unknown),
+            Node::Exists(property, None) => format!("exists ({})", property.column),
+            // The condition stands in a `where` of its own, whatever stands around it.
+            Node::Exists(property, Some(condition)) => {
+                let condition = self.node(condition, Unknown::MeansFalse);
+                format!("exists ({} and {condition})", property.column)
+            }
             Node::All(nodes) => self.join(nodes, " and ", unknown),
             Node::Any(nodes) => self.join(nodes, " or ", unknown),
             Node::Not(node) => format!("not ({})", self.node(node, Unknown::IsForbidden)),
@@ -79,15 +88,15 @@ impl Writer<'_> {
         }
     }
 
-    fn search(&mut self, search: Search, text: &Operand, part: &Operand, unknown: Unknown) -> String {
+    fn found(&mut self, found: Found, text: &Operand, part: &Operand, unknown: Unknown) -> String {
         let (text, part) = (self.operand(text), self.operand(part));
         settled(
-            match search {
-                Search::Contains => format!("strpos({text}, {part}) > 0"),
-                Search::StartsWith => format!("substr({text}, 1, length({part})) = {part}"),
+            match found {
+                Found::Contains => format!("strpos({text}, {part}) > 0"),
+                Found::StartsWith => format!("substr({text}, 1, length({part})) = {part}"),
                 // Where the part is the longer one, `substr` differs between the databases but is
                 // shorter than the part on both.
-                Search::EndsWith => format!("substr({text}, length({text}) - length({part}) + 1) = {part}"),
+                Found::EndsWith => format!("substr({text}, length({text}) - length({part}) + 1) = {part}"),
             },
             unknown,
         )
@@ -96,6 +105,7 @@ impl Writer<'_> {
     fn operand(&mut self, operand: &Operand) -> String {
         match operand {
             Operand::Property(property) => property.column.into(),
+            Operand::Item => ITEM.into(),
             Operand::Literal(literal) => self.literal(literal),
             Operand::Call(function, arguments) => {
                 let arguments: Vec<_> = arguments.iter().map(|argument| self.operand(argument)).collect();
@@ -112,7 +122,8 @@ impl Writer<'_> {
 
     fn literal(&mut self, literal: &Literal) -> String {
         let sql_type = match literal {
-            Literal::Null => return "null".into(),
+            // A filter has no lists.
+            Literal::Null | Literal::Texts(_) => return "null".into(),
             Literal::Text(_) => "text",
             Literal::Bool(_) => "boolean",
             Literal::Int(_) | Literal::Time(_) => "bigint",

@@ -186,7 +186,7 @@ contains(size eq 3,'a')
 concat(fileName,'a')
     `$filter`, position 1: unknown function `concat`; supported are startswith, endswith, contains, tolower, toupper, length and indexof
 machineTags/any(t: t eq 'x')
-    `$filter`, position 1: unknown function `machineTags/any`; supported are startswith, endswith, contains, tolower, toupper, length and indexof
+    `$filter`, position 1: unknown property `machineTags`; `LibraryFiles` has fileName, description, size, hasParameters, creationTime
 (size eq 3) gt true
     `$filter`, position 13: a condition can only be compared with `true` or `false`, by `eq` or `ne`
 (size eq 3) eq hasParameters

@@ -10,6 +10,7 @@ pub(super) static FILES: EntitySet = EntitySet {
         Property { name: "creationTime", column: "created_at", kind: Kind::Time },
     ],
     max_top: 10_000,
+    searchable: false,
 };
 
 /// Checks a table of questions, each with its answer indented on the next line.
@@ -97,9 +98,9 @@ fn refused_options() {
 $format=xml
     `$format` must be `json` or `application/json`, not `xml`
 $expand=x
-    unknown query option `$expand`; supported are `$filter`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`
+    unknown query option `$expand`; supported are `$filter`, `$search`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`
 $=1
-    unknown query option `$`; supported are `$filter`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`
+    unknown query option `$`; supported are `$filter`, `$search`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`
 $top=1&%24TOP=1
     `$top` is given twice; give it once
 $top=10001
@@ -151,7 +152,7 @@ $filter=fileName eq 'a%00b'
 $skiptoken=%00
     `$skiptoken`, position 1: U+0000 is not allowed; leave it out
 $fil%0Ater=3
-    unknown query option `$fil�ter`; supported are `$filter`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`
+    unknown query option `$fil�ter`; supported are `$filter`, `$search`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, `$skiptoken` and `$format`
 "#;
     check(table, |raw| match parse(raw) {
         Ok(query) => format!("{query:?}"),
@@ -168,6 +169,7 @@ fn null_is_a_value_like_any_other_but_has_no_magnitude() {
         Kind::Int => Literal::Int(5),
         Kind::Bool => Literal::Bool(true),
         Kind::Time => Literal::Time(Timestamp::from_secs(1_000)),
+        Kind::Texts => Literal::Texts(Vec::new()),
     };
     for (text, on_nothing, on_full) in [
         ("fileName eq null", true, false),

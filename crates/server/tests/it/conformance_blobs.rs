@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
-use jumpbag_server::blobs::{BlobError, BlobStore};
+use jumpbag_server::blobs::{BlobError, BlobReader, BlobStore, Piece};
 use jumpbag_wire::time::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path as Key};
 use tempfile::TempDir;
@@ -103,6 +103,8 @@ async fn conforms(place: &Place) {
     dropped_blobs_never_existed(&place.at("dropped")).await;
     missing_blobs_are_missing(&place.at("missing")).await;
     deleting_twice_is_deleting(&place.at("deleting")).await;
+    who_keeps_pieces_is_waited_for(&place.at("kept")).await;
+    who_has_had_enough_gets_no_more(&place.at("enough")).await;
     lists_tell_size_and_time(&place.at("listed")).await;
     stores_do_not_see_each_other(place).await;
     foreign_objects_are_none_of_ours(place).await;
@@ -142,9 +144,34 @@ async fn put(store: &BlobStore, bytes: &Bytes, piece: usize) -> String {
     writer.finish().await.expect("finish")
 }
 
+/// The bytes of a blob, which are the same however they are read.
 async fn get(store: &BlobStore, blob: &str) -> Result<Bytes, BlobError> {
+    let read = read(store, blob).await;
     let pieces: Vec<Bytes> = store.open(blob).await?.try_collect().await?;
-    Ok(pieces.concat().into())
+    let bytes: Bytes = pieces.concat().into();
+    assert!(read? == bytes, "`{blob}` in large pieces is something else");
+    Ok(bytes)
+}
+
+async fn read(store: &BlobStore, blob: &str) -> Result<Bytes, BlobError> {
+    let reader = store.reader(blob).await?;
+    let (send, received) = std::sync::mpsc::channel();
+    let each = move |piece: Option<Piece>| {
+        // Nothing comes after the end, and no piece is empty.
+        let piece = piece.map(|piece| Bytes::copy_from_slice(piece.as_ref()));
+        assert!(piece.as_ref().is_none_or(|piece| !piece.is_empty()));
+        send.send(piece).expect("a receiver");
+        std::ops::ControlFlow::Continue(())
+    };
+    reader.read(100_000, each).await?;
+    let mut pieces: Vec<Option<Bytes>> = received.into_iter().collect();
+    assert_eq!(pieces.pop(), Some(None), "the end is told last");
+    Ok(pieces
+        .into_iter()
+        .map(|piece| piece.expect("the end is told once"))
+        .collect::<Vec<_>>()
+        .concat()
+        .into())
 }
 
 async fn keys(store: &BlobStore) -> BTreeMap<String, u64> {
@@ -223,6 +250,48 @@ async fn deleting_twice_is_deleting(store: &BlobStore) {
         assert!(matches!(get(store, &blob).await, Err(BlobError::Missing(_))));
         assert_eq!(keys(store).await, BTreeMap::from([(other.clone(), 1000)]));
     }
+}
+
+/// Memory stays what it was told to be, however large the blob is and however slowly it is taken.
+async fn who_keeps_pieces_is_waited_for(store: &BlobStore) {
+    let bytes = noise(7, 2 << 20);
+    let blob = put(store, &bytes, 100_000).await;
+    let (send, mut received) = tokio::sync::mpsc::unbounded_channel();
+    let reader = store.reader(&blob).await.expect("the blob");
+    let reading = tokio::spawn(reader.read(bytes.len() as u64, move |piece| {
+        send.send(piece).expect("a receiver");
+        std::ops::ControlFlow::Continue(())
+    }));
+    let most = BlobReader::memory(bytes.len() as u64);
+    let (mut kept, mut read) = (std::collections::VecDeque::new(), Vec::new());
+    loop {
+        let size =
+            |kept: &std::collections::VecDeque<Piece>| kept.iter().map(|p| p.as_ref().len()).sum::<usize>();
+        if size(&kept) == most {
+            assert!(received.try_recv().is_err(), "more than {most} bytes");
+            assert!(!reading.is_finished());
+            kept.pop_front();
+        }
+        let Some(piece) = received.recv().await.expect("the end is told") else { break };
+        read.extend_from_slice(piece.as_ref());
+        kept.push_back(piece);
+    }
+    assert!(read == bytes);
+    reading.await.expect("no panic").expect("read");
+}
+
+async fn who_has_had_enough_gets_no_more(store: &BlobStore) {
+    let blob = put(store, &noise(8, 1 << 20), 100_000).await;
+    let mut seen = 0;
+    let (send, received) = std::sync::mpsc::channel();
+    let reader = store.reader(&blob).await.expect("the blob");
+    let enough = reader.read(1 << 20, move |_| {
+        seen += 1;
+        send.send(seen).expect("a receiver");
+        if seen < 3 { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+    });
+    enough.await.expect("read");
+    assert_eq!(received.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 async fn lists_tell_size_and_time(store: &BlobStore) {
@@ -315,7 +384,8 @@ async fn a_probe_leaves_nothing(store: &BlobStore) {
 
 #[test]
 fn every_public_function_is_in_this_suite() {
-    let functions = public_functions(&read_source("blobs.rs"));
+    let mut functions = public_functions(&read_source("blobs.rs"));
+    functions.extend(public_functions(&read_source("blobs/reader.rs")));
     assert!(functions.contains(&"finish".to_string()), "{functions:?}");
     assert_eq!(
         missing_from(

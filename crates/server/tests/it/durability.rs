@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use jumpbag_server::catalog::{Catalog, files};
+use jumpbag_server::catalog::{Catalog, history};
 use jumpbag_wire::library::LibraryFile;
 use proptest::prelude::{Rng as _, RngExt as _};
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -152,10 +152,10 @@ impl Trial {
             for number in 1.. {
                 let wanted = id.parse().expect("a number");
                 let version = catalog
-                    .read(move |tx| Box::pin(async move { files::version(tx, wanted, number).await }))
+                    .read(move |tx| Box::pin(async move { history::version(tx, wanted, number).await }))
                     .await;
                 match version.expect("an answer") {
-                    Some(version) => kept.push(State::of(&version)),
+                    Some(version) => kept.push(State::of_version(&version)),
                     None => break,
                 }
             }

@@ -5,6 +5,7 @@ mod bad_input;
 mod certificates;
 mod conformance_blobs;
 mod conformance_catalog;
+mod downloads;
 mod durability;
 mod external_issuers;
 mod invariants;

@@ -11,12 +11,14 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use jumpbag_server::blobs::BlobStore;
 use jumpbag_server::catalog::audit::Actor;
-use jumpbag_server::catalog::files::{self, Place};
-use jumpbag_server::catalog::{Catalog, clients};
+use jumpbag_server::catalog::contents::{self, Content, Place};
+use jumpbag_server::catalog::{Catalog, clients, history};
 use jumpbag_server::error::Error;
+use jumpbag_server::library::expect::Expect;
 use jumpbag_server::library::name::Strictness;
-use jumpbag_server::library::{Library, Override, Rules, Upload};
+use jumpbag_server::library::{Library, Override, Quotas, Rules, Upload};
 use jumpbag_wire::library::LibraryFile;
+use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
 use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
@@ -26,7 +28,7 @@ use crate::conformance_catalog::sha256;
 use crate::support::install_crypto;
 use crate::support::postgres::{Database, postgres_database};
 use crate::support::s3::{S3, s3_bucket};
-use plain::{Model, RETENTION, Uploaded};
+use plain::{Model, RETENTION, SECS_PER_DAY, Uploaded};
 use steps::{Form, NAMES, SMALL, Step, any_step, content};
 
 /// The stores of one sequence; a library is opened on them again and again.
@@ -68,7 +70,9 @@ impl Home {
             small_file_bytes: SMALL[small],
             names: Strictness::Relaxed,
             upload_memory_bytes: 10_000_000,
-            retention_secs: RETENTION,
+            retention_days: RETENTION / SECS_PER_DAY,
+            replaced_retention_days: None,
+            quotas: Quotas::default(),
         };
         Opened { library: Library::new(Arc::clone(&catalog), self.blobs.clone(), rules), catalog }
     }
@@ -120,7 +124,8 @@ impl Pair<'_> {
             Step::Upload(form) => self.upload(form).await,
             Step::Delete(name) => {
                 let expected = self.model.delete(NAMES[name]);
-                let found = self.opened.library.delete(NAMES[name], actor(0), self.model.now).await;
+                let found =
+                    self.opened.library.delete(NAMES[name], Expect::Anything, actor(0), self.model.now).await;
                 match (found, expected) {
                     (Ok(()), true) | (Err(Error::NotFound(_)), false) => {}
                     (found, expected) => panic!("deleted: {expected}, but {found:?}"),
@@ -162,7 +167,7 @@ impl Pair<'_> {
         }
     }
 
-    async fn stage(&self, bytes: &Bytes, piece: usize) -> files::Content {
+    async fn stage(&self, bytes: &Bytes, piece: usize) -> Content {
         let mut stage = self.opened.library.stage();
         for piece in bytes.chunks(piece) {
             stage.write(bytes.slice_ref(piece)).await.expect("room");
@@ -177,10 +182,15 @@ impl Pair<'_> {
         let upload = Upload {
             name: self.opened.library.name(NAMES[form.name]).expect("a good name"),
             content: staged,
-            description: form.description.clone(),
-            parameters_description: form.parameters.clone(),
-            has_parameters: form.has_parameters,
+            metadata: FilePatch {
+                description: form.description.clone().into(),
+                parameters_description: form.parameters.clone().into(),
+                has_parameters: form.has_parameters.into(),
+                ..FilePatch::default()
+            },
             replace: if form.replace { Override::Yes } else { Override::No },
+            expect: Expect::Anything,
+            retry: None,
         };
         let actor = actor(form.actor);
         let expected = self.model.upload(Uploaded {
@@ -232,16 +242,16 @@ impl Pair<'_> {
         assert_eq!(blobs.len() as u64, self.model.blobs(), "blobs in the store");
         let ownerless = self.opened.library.ownerless(far_future()).await.expect("a walk");
         assert_eq!(ownerless.len() as u64, self.model.abandoned, "ownerless blobs");
-        assert_eq!(self.opened.library.usage().await.expect("an answer"), self.model.usage());
+        assert_eq!(self.opened.library.size().await.expect("an answer"), self.model.usage());
         assert_eq!(self.opened.library.last_change().await.expect("an answer"), self.model.change);
     }
 
     /// Every row and every byte.
     async fn compare_to_the_bottom(&self) {
         let catalog = &self.opened.catalog;
-        let found = catalog.read(|tx| Box::pin(files::contradictions(tx))).await;
+        let found = catalog.read(|tx| Box::pin(history::contradictions(tx))).await;
         assert_eq!(found.expect("an answer"), Vec::<String>::new());
-        let digests = catalog.read(|tx| Box::pin(async move { files::digests(tx, "", i64::MAX).await }));
+        let digests = catalog.read(|tx| Box::pin(async move { contents::digests(tx, "", i64::MAX).await }));
         let digests: BTreeSet<String> = digests.await.expect("an answer").into_iter().collect();
         assert_eq!(digests, self.model.digests());
         for digest in digests {
@@ -254,12 +264,12 @@ impl Pair<'_> {
             for number in 1.. {
                 let wanted = id.parse().expect("a number");
                 let version = catalog
-                    .read(move |tx| Box::pin(async move { files::version(tx, wanted, number).await }))
+                    .read(move |tx| Box::pin(async move { history::version(tx, wanted, number).await }))
                     .await;
                 let Some(version) = version.expect("an answer") else {
                     break;
                 };
-                versions.insert((id.clone(), number), version);
+                versions.insert((id.clone(), number), (version.sha256, version.metadata.description));
             }
         }
         assert_eq!(versions, self.model.versions());
@@ -270,7 +280,7 @@ impl Pair<'_> {
         let content = self
             .opened
             .catalog
-            .read(move |tx| Box::pin(async move { files::content(tx, &digest).await }))
+            .read(move |tx| Box::pin(async move { contents::content(tx, &digest).await }))
             .await
             .expect("an answer")
             .expect("the content");

@@ -26,7 +26,9 @@ impl Operation {
     }
 
     async fn call(&self, client: &Client, tenant: &str) -> Answer {
-        let path = self.path.replace("{tenant}", tenant).replace("{fileName}", "a.ps1");
+        let path = [("{tenant}", tenant), ("{fileName}", "a.ps1"), ("{id}", "1"), ("{version}", "1")]
+            .iter()
+            .fold(self.path.clone(), |path, (parameter, value)| path.replace(parameter, value));
         assert!(!path.contains('{'), "`{path}`: say here what stands for its parameters");
         client.call(self.method.clone(), &path).await
     }
@@ -42,7 +44,8 @@ fn operations() -> Vec<Operation> {
                 panic!("`{path}`: `{method}` is no method");
             };
             let permissions = operation.get("security").map(|security| {
-                let scopes = security[0]["oauth2"].as_array().expect("scopes").iter();
+                let alternatives = security.as_array().expect("alternatives").iter();
+                let scopes = alternatives.flat_map(|one| one["oauth2"].as_array().expect("scopes"));
                 scopes.map(|scope| scope.as_str().expect("a scope").to_string()).collect()
             });
             operations.push(Operation { method, path: path.clone(), permissions });

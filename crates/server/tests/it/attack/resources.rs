@@ -163,3 +163,31 @@ async fn streams_without_a_window_hold_up_nobody_else() {
     bag.delete("0.ps1").await.expect_status(204);
     assert!(peak(&bag) < MOST, "{} MiB", peak(&bag));
 }
+
+#[tokio::test]
+async fn downloads_that_nobody_takes_end_and_hold_up_nobody_for_long() {
+    const BYTES: usize = 2 << 20;
+    let bag = Jumpbag::options().set("rate_limits", false).set("body_idle_seconds", 1).start().await;
+    let token = bag.token(&["Library.Manage"]).await;
+    bag.upload("a.bin", vec![b'x'; BYTES]).await.expect_status(200);
+    for window in [0, 1] {
+        let mut held = Vec::new();
+        for _ in 0..8 {
+            let mut starved = Http2::connect(&bag.url(), Some(window)).await;
+            for _ in 0..64 {
+                starved.get("/api/libraryfiles/a.bin/content", &token).await.expect("an open connection");
+            }
+            held.push(starved);
+        }
+        bag.logged(&["a download is not taken"]).await;
+        // Those who wait for memory are refused in the end; this one asks again, as it is told to.
+        let content =
+            crate::support::poll::eventually_within(Duration::from_secs(60), "it is served", async || {
+                let answer = bag.client().await.get("/api/libraryfiles/a.bin/content").await;
+                assert!([200, 503].contains(&answer.status), "{}", answer.text());
+                (answer.status == 200).then_some(answer.body)
+            });
+        assert_eq!(content.await.len(), BYTES);
+        assert!(peak(&bag) < MOST, "{} MiB", peak(&bag));
+    }
+}

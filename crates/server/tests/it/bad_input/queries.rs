@@ -18,8 +18,8 @@ async fn options_that_mean_nothing() {
     for (query, message) in [
         (
             "$expand=versions",
-            "unknown query option `$expand`; supported are `$filter`, `$orderby`, `$top`, `$skip`, `$count`, `$select`, \
-             `$skiptoken` and `$format`",
+            "unknown query option `$expand`; supported are `$filter`, `$search`, `$orderby`, `$top`, `$skip`, `$count`, \
+             `$select`, `$skiptoken` and `$format`",
         ),
         ("$top=-1", "`$top` must be a whole number from 0 to 10000, not `-1`"),
         ("$top=10001", "`$top` must be a whole number from 0 to 10000, not `10001`"),

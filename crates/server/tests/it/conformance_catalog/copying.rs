@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use jumpbag_server::catalog::audit::{self, Actor, Change};
 use jumpbag_server::catalog::copy;
 use jumpbag_server::catalog::keys::{self, KeyRow};
-use jumpbag_server::catalog::{Catalog, CatalogError, calls, clients, files};
+use jumpbag_server::catalog::retries::{self, Retry};
+use jumpbag_server::catalog::{Catalog, CatalogError, calls, clients, contents, history};
+use jumpbag_server::library::metadata::Metadata;
 use jumpbag_server::limit::{Family, Quota};
 use serde_json::json;
 
-use super::{Bench, Cell, Home, at, blob, cells, inline, put, put_described, remove};
+use super::{Bench, Cell, Home, at, blob, cells, inline, put, put_with, remove};
 
 on_both!(a_used_catalog_takes_no_copy, numbers_of_changes_begin_anew);
 
@@ -21,23 +23,38 @@ async fn fill(catalog: &Catalog) {
             let (name, text) = (format!("{number}.ps1"), format!("content {}", number % 300));
             let content = if number % 2 == 0 { inline(&text) } else { blob(&format!("blob {number}"), &text) };
             let described = (number % 3 == 0).then_some("Ünïcode 𝄞");
-            put_described(tx, &name, &content, described, at(number)).await?;
+            let metadata = Metadata {
+                description: described.map(str::to_owned),
+                tags: if number % 11 == 0 { vec!["triage".into(), "ünïcode".into()] } else { Vec::new() },
+                platforms: if number % 13 == 0 { vec!["linux".into()] } else { Vec::new() },
+                category: described.map(str::to_owned),
+                instructions: described.map(str::to_owned),
+                ..Metadata::default()
+            };
+            let id = put_with(tx, &name, &content, metadata, at(number)).await?.id;
             if number % 5 == 0 {
                 put(tx, &name.to_uppercase(), &inline("override"), at(number)).await?;
+            }
+            if number % 6 == 0 {
+                history::hold(tx, id, Some(("Ann", "case 7")), at(number)).await?;
             }
             if number % 7 == 0 {
                 remove(tx, &name, at(number + 1)).await?;
             }
+            let turn = audit::turn(tx).await?;
             let change = Change {
-                number: audit::next_change(tx).await?,
                 action: "library.upload",
                 target: &name,
                 before: None,
                 after: Some(json!({ "number": number })),
             };
-            audit::append(tx, at(number), &Actor::operator("test"), change).await?;
+            audit::append(tx, at(number), &Actor::operator("test"), turn, change).await?;
         }
-        files::discard(tx, "garbage", at(1)).await?;
+        contents::discard(tx, "garbage", at(1)).await?;
+        for key in ["1", "2"] {
+            let retry = Retry { fingerprint: "f".into(), answer: "{}".into() };
+            retries::insert(tx, "a", key, retry, at(1)).await?;
+        }
         for (id, expires) in [("a", None), ("b", Some(at(9)))] {
             clients::insert(tx, id, "name", expires, at(1)).await?;
             clients::grant(tx, id, "Library.Manage").await?;
@@ -95,7 +112,7 @@ async fn from_sqlite_to_postgres_and_back_nothing_is_lost() {
     }
     fill(&catalogs[0]).await;
     let original = dump(&catalogs[0]).await;
-    assert_eq!(original.len(), 11, "{:?}", original.keys());
+    assert_eq!(original.len(), 13, "{:?}", original.keys());
     for (table, rows) in &original {
         assert!(!rows.is_empty(), "`{table}` is empty");
     }
@@ -146,7 +163,7 @@ async fn a_copy_shows_one_moment(bench: &Bench) {
         assert_eq!(change, versions, "rows of another moment than the tenant's");
         assert!(change >= last);
         last = change;
-        let found = look!(target, tx => files::contradictions(tx).await).expect("an answer");
+        let found = look!(target, tx => history::contradictions(tx).await).expect("an answer");
         assert_eq!(found, Vec::<String>::new());
     }
     stop.send(()).expect("the writer runs");
@@ -175,6 +192,6 @@ async fn numbers_of_changes_begin_anew(bench: &Bench) {
         async move { commit!(catalog, tx => put(tx, name, &inline("a"), at(1)).await).expect("an upload").change }
     };
     assert_eq!(put("a.ps1").await, 1);
-    copy::begin_anew(&bench.catalog).await.expect("a gap");
+    copy::begin_anew(&bench.catalog, Actor::operator("restore"), at(2)).await.expect("a gap");
     assert!(put("b.ps1").await > 100_000, "numbers that others may have seen come again");
 }

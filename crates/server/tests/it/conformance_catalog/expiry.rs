@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use jumpbag_server::catalog::CatalogError;
-use jumpbag_server::catalog::files;
+use jumpbag_server::catalog::history::{self, Protected, VersionRow};
+use jumpbag_server::catalog::{audit, contents};
 
-use super::{Bench, at, blob, cells, inline, int, put, remove, text};
+use super::{Bench, at, blob, cells, end, inline, int, put, remove, text};
 
 on_both!(
     expired_versions_go_and_take_what_nobody_needs,
@@ -14,8 +15,21 @@ on_both!(
     owners_of_blobs_are_known,
 );
 
-async fn expired_before(bench: &Bench, before: i64, limit: i64) -> Vec<files::Expired> {
-    look!(bench.catalog, tx => files::expired(tx, at(before), limit).await).expect("an answer")
+/// What goes when versions of files deleted since then are protected, and replaced ones always.
+async fn expired_before(bench: &Bench, before: i64, limit: i64) -> Vec<VersionRow> {
+    let protected = Protected { deleted_since: at(before), replaced_since: None };
+    look!(bench.catalog, tx => history::expired(tx, protected, limit).await).expect("an answer")
+}
+
+/// Removes versions as a sweep does.
+async fn forget(bench: &Bench, version: &VersionRow, now: i64) {
+    let version = version.clone();
+    commit!(bench.catalog, tx => {
+        let mut turn = audit::turn(tx).await?;
+        history::forget(tx, &mut turn, &version, at(now)).await?;
+        end(tx, turn, &version.name, at(now)).await
+    })
+    .expect("it goes");
 }
 
 async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
@@ -45,19 +59,11 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
     assert_eq!(expired_before(bench, 21, 10).await.len(), 4, "the first to be deleted comes first");
     for version in &expired {
         assert!(file_exists(bench, version.file).await, "its file stays until its last version goes");
-        let version = files::Expired {
-            born: version.born,
-            file: version.file,
-            number: version.number,
-            name: version.name.clone(),
-            content: version.content,
-            sha256: version.sha256.clone(),
-        };
-        commit!(bench.catalog, tx => files::forget(tx, &version, at(30)).await).expect("it goes");
+        forget(bench, version, 30).await;
     }
     assert!(!file_exists(bench, expired[0].file).await);
     assert!(expired_before(bench, 11, 10).await.is_empty());
-    let kept: BTreeSet<_> = look!(bench.catalog, tx => files::digests(tx, "", 100).await)
+    let kept: BTreeSet<_> = look!(bench.catalog, tx => contents::digests(tx, "", 100).await)
         .expect("an answer")
         .into_iter()
         .collect();
@@ -70,7 +76,7 @@ async fn expired_versions_go_and_take_what_nobody_needs(bench: &Bench) {
             [text("only here"), int(at(30).micros())]
         ]
     );
-    let found = look!(bench.catalog, tx => files::contradictions(tx).await).expect("an answer");
+    let found = look!(bench.catalog, tx => history::contradictions(tx).await).expect("an answer");
     assert_eq!(found, Vec::<String>::new());
 }
 
@@ -90,36 +96,38 @@ async fn living_files_never_expire(bench: &Bench) {
 async fn garbage_is_kept_for_its_time(bench: &Bench) {
     commit!(bench.catalog, tx => {
         for (key, since) in [("c", 3), ("a", 1), ("b", 2), ("a", 9)] {
-            files::discard(tx, key, at(since)).await?;
+            contents::discard(tx, key, at(since)).await?;
         }
         Ok::<_, CatalogError>(())
     })
     .expect("garbage");
     let before = |time: i64, limit: i64| {
         let catalog = bench.catalog.clone();
-        async move { look!(catalog, tx => files::garbage(tx, at(time), limit).await).expect("an answer") }
+        async move { look!(catalog, tx => contents::garbage(tx, at(time), limit).await).expect("an answer") }
     };
     assert_eq!(before(1, 10).await, Vec::<String>::new());
     assert_eq!(before(3, 10).await, ["a", "b"], "what is discarded again is not younger");
     assert_eq!(before(99, i64::MAX).await, ["a", "b", "c"]);
     assert_eq!(before(99, 2).await, ["a", "b"]);
     for _ in 0..2 {
-        commit!(bench.catalog, tx => files::forget_garbage(tx, "b").await).expect("it is forgotten");
+        commit!(bench.catalog, tx => contents::forget_garbage(tx, "b").await).expect("it is forgotten");
     }
     assert_eq!(before(99, 10).await, ["a", "c"]);
 }
 
 async fn owners_of_blobs_are_known(bench: &Bench) {
     commit!(bench.catalog, tx => {
-        files::keep_content(tx, 1, &blob("content's", "1"), at(1)).await?;
-        files::keep_content(tx, 2, &inline("2"), at(1)).await?;
-        files::discard(tx, "garbage", at(1)).await
+        let mut turn = audit::turn(tx).await?;
+        contents::keep_content(tx, &mut turn, &blob("content's", "1"), at(1)).await?;
+        let mut turn = audit::turn(tx).await?;
+        contents::keep_content(tx, &mut turn, &inline("2"), at(1)).await?;
+        contents::discard(tx, "garbage", at(1)).await
     })
     .expect("rows");
     let owned = |blobs: Vec<String>| {
         let catalog = bench.catalog.clone();
         async move {
-            let found = look!(catalog, tx => files::owned(tx, &blobs).await).expect("an answer");
+            let found = look!(catalog, tx => contents::owned(tx, &blobs).await).expect("an answer");
             found.into_iter().collect::<BTreeSet<_>>()
         }
     };

@@ -2,9 +2,10 @@
 
 use jumpbag_server::catalog::files::{self, NewVersion, Page};
 use jumpbag_server::catalog::value::Value;
-use jumpbag_server::catalog::{Catalog, CatalogError, Tx};
+use jumpbag_server::catalog::{Catalog, CatalogError, Tx, audit, contents};
+use jumpbag_server::library::metadata::Metadata;
 use jumpbag_server::odata::{Literal, Query, order_sql};
-use jumpbag_wire::library::LibraryFile;
+use jumpbag_wire::library::{Cause, LibraryFile};
 use jumpbag_wire::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -34,21 +35,22 @@ impl From<CatalogError> for Outcome {
 
 async fn case(tx: &mut Tx, rows: Vec<Described>, query: Query) -> Result<(), Outcome> {
     let names = ["a", "A B", "é", "É.ps1", "%_", "𝄞", "\u{ffff}", "z"];
-    for (born, (name, (description, parameters, has_parameters, size, now))) in
-        (1..).zip(names.iter().zip(rows))
-    {
+    for (name, (description, parameters_description, has_parameters, size, now)) in names.iter().zip(rows) {
         let content = inline(&"x".repeat(size));
-        files::insert_file(tx, born, &name.to_lowercase(), "Á", now).await?;
-        let content = files::keep_content(tx, born, &content, now).await?;
+        let mut turn = audit::turn(tx).await?;
+        let born = turn.number;
+        files::insert_file(tx, &mut turn, &name.to_lowercase(), "Á", now).await?;
+        let content = contents::keep_content(tx, &mut turn, &content, now).await?;
+        let metadata =
+            Metadata { description, parameters_description, has_parameters, ..Metadata::default() };
         let version = NewVersion {
             born,
             file: born,
             number: 1,
             name,
             content,
-            description: description.as_deref(),
-            has_parameters,
-            parameters_description: parameters.as_deref(),
+            metadata: &metadata,
+            cause: Cause::Uploaded,
             author: "a",
             author_id: "a",
             now: now.plus_secs(size as i64 * 86_400),
@@ -73,6 +75,7 @@ fn value(literal: Literal) -> Value {
         Literal::Bool(value) => value.into(),
         Literal::Int(value) => value.into(),
         Literal::Time(time) => time.into(),
+        Literal::Texts(_) => panic!("a filter has no lists"),
     }
 }
 

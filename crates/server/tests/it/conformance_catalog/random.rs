@@ -28,8 +28,15 @@ pub static ROWS: EntitySet = EntitySet {
         property("rank", "(case when v.description is not null then c.size end)", Kind::Int),
         property("open", "(case when v.description is not null then v.has_parameters end)", Kind::Bool),
         property("seen", "(case when v.description is not null then v.created_at end)", Kind::Time),
+        property(
+            "texts",
+            "select 1 from (select v.description as value union all select v.parameters_description) l \
+             where l.value is not null",
+            Kind::Texts,
+        ),
     ],
     max_top: 10_000,
+    searchable: false,
 };
 
 #[test]
@@ -58,6 +65,9 @@ pub fn value_of(file: &LibraryFile, property: &Property) -> Literal {
         "rank" => described(size()),
         "open" => described(Literal::Bool(file.has_parameters)),
         "seen" => described(Literal::Time(file.last_updated_time)),
+        "texts" => Literal::Texts(
+            [&file.description, &file.parameters_description].into_iter().flatten().cloned().collect(),
+        ),
         other => panic!("`{other}` is no property"),
     }
 }
@@ -110,6 +120,7 @@ fn literal(kind: Kind) -> BoxedStrategy<String> {
         Kind::Time => (any_time(), any::<bool>())
             .prop_map(|(time, quoted)| if quoted { format!("'{time}'") } else { time.to_string() })
             .boxed(),
+        Kind::Texts => Just("null".to_owned()).boxed(),
     };
     prop_oneof![9 => values, 1 => Just("null".to_owned())].boxed()
 }
@@ -120,9 +131,14 @@ fn any_property(kind: Kind) -> BoxedStrategy<String> {
     proptest::sample::select(names).boxed()
 }
 
-fn operand(kind: Kind) -> BoxedStrategy<String> {
-    let plain = prop_oneof![2 => any_property(kind), 1 => literal(kind)];
-    let text = || prop_oneof![2 => any_property(Kind::Text), 1 => literal(Kind::Text)];
+/// A value; inside `any` and `all` often their variable.
+fn operand(kind: Kind, item: Option<&'static str>) -> BoxedStrategy<String> {
+    let single = move |kind| match item.filter(|_| kind == Kind::Text) {
+        Some(item) => prop_oneof![1 => any_property(kind), 2 => Just(item.to_owned())].boxed(),
+        None => any_property(kind),
+    };
+    let plain = prop_oneof![2 => single(kind), 1 => literal(kind)];
+    let text = || prop_oneof![2 => single(Kind::Text), 1 => literal(Kind::Text)];
     match kind {
         Kind::Text => prop_oneof![
             2 => plain,
@@ -136,7 +152,7 @@ fn operand(kind: Kind) -> BoxedStrategy<String> {
             1 => (text(), text()).prop_map(|(text, part)| format!("indexof({text},{part})")),
         ]
         .boxed(),
-        Kind::Bool | Kind::Time => plain.boxed(),
+        Kind::Bool | Kind::Time | Kind::Texts => plain.boxed(),
     }
 }
 
@@ -146,21 +162,41 @@ fn any_kind() -> impl Strategy<Value = Kind> {
 
 /// A condition that is well typed.
 pub fn condition() -> BoxedStrategy<String> {
+    let lists: Vec<_> = ROWS.properties.iter().filter(|property| property.kind == Kind::Texts).collect();
+    let body = proptest::option::weighted(0.9, joined(leaf(Some("t")), 2, 3));
+    let lambda =
+        (proptest::sample::select(lists), any::<bool>(), body).prop_map(|(list, all, body)| {
+            match (body, all) {
+                (None, _) => format!("{}/any()", list.name),
+                (Some(body), true) => format!("{}/all(t: {body})", list.name),
+                (Some(body), false) => format!("{}/any(t:{body})", list.name),
+            }
+        });
+    joined(prop_oneof![4 => leaf(None), 1 => lambda].boxed(), 4, 24)
+}
+
+/// A condition without `and`, `or` and `not`.
+fn leaf(item: Option<&'static str>) -> BoxedStrategy<String> {
     let operators = vec!["eq", "ne", "gt", "ge", "lt", "le"];
-    let comparison = (any_kind(), proptest::sample::select(operators)).prop_flat_map(|(kind, operator)| {
-        (operand(kind), operand(kind)).prop_map(move |(a, b)| format!("{a} {operator} {b}"))
-    });
-    let list = any_kind().prop_flat_map(|kind| {
-        (any_property(kind), proptest::collection::vec(literal(kind), 1..4))
+    let comparison =
+        (any_kind(), proptest::sample::select(operators)).prop_flat_map(move |(kind, operator)| {
+            (operand(kind, item), operand(kind, item)).prop_map(move |(a, b)| format!("{a} {operator} {b}"))
+        });
+    let list = any_kind().prop_flat_map(move |kind| {
+        (operand(kind, item), proptest::collection::vec(literal(kind), 1..4))
             .prop_map(|(a, list)| format!("{a} in ({})", list.join(",")))
     });
     let functions = vec!["contains", "startswith", "endswith"];
-    let search = (proptest::sample::select(functions), operand(Kind::Text), operand(Kind::Text))
+    let search = (proptest::sample::select(functions), operand(Kind::Text, item), operand(Kind::Text, item))
         .prop_map(|(function, text, part)| format!("{function}({text},{part})"));
     let truth = (search.clone(), any::<bool>()).prop_map(|(search, truth)| format!("{search} eq {truth}"));
     let leaf =
         prop_oneof![6 => comparison, 2 => list, 3 => search, 1 => truth, 1 => any_property(Kind::Bool)];
-    leaf.prop_recursive(4, 24, 4, |inner| {
+    leaf.boxed()
+}
+
+fn joined(leaf: BoxedStrategy<String>, depth: u32, size: u32) -> BoxedStrategy<String> {
+    leaf.prop_recursive(depth, size, 4, |inner| {
         prop_oneof![
             2 => inner.clone().prop_map(|a| format!("not ({a})")),
             1 => (inner.clone(), inner.clone()).prop_map(|(a, b)| format!("({a}) and ({b})")),
@@ -173,8 +209,8 @@ pub fn condition() -> BoxedStrategy<String> {
 
 /// Conditions put together without regard to types: many are refused, some are taken in ways no one thought of.
 pub fn untyped() -> impl Strategy<Value = String> {
-    let leaves = "fileName description size rank open hasParameters seen lastUpdatedTime null true false 'a' 'A' '' \
-                  0 -1 2026-01-02Z '2026-01-02Z'";
+    let leaves = "fileName description size rank open hasParameters seen lastUpdatedTime texts t null true false 'a' \
+                  'A' '' 0 -1 2026-01-02Z '2026-01-02Z'";
     let operators = vec!["eq", "ne", "gt", "ge", "lt", "le", "in", "and", "or"];
     let functions =
         vec!["not", "not ", "", "tolower", "toupper", "length", "indexof", "contains", "endswith"];
@@ -185,6 +221,8 @@ pub fn untyped() -> impl Strategy<Value = String> {
         prop_oneof![
             3 => (a, proptest::sample::select(operators.clone()), b).prop_map(|(a, o, b)| format!("{a} {o} {b}")),
             1 => (proptest::sample::select(functions.clone()), inner.clone()).prop_map(|(f, a)| format!("{f}({a})")),
+            1 => inner.clone().prop_map(|a| format!("texts/any(t:{a})")),
+            1 => inner.clone().prop_map(|a| format!("texts/all(t: {a})")),
             1 => (proptest::sample::select(functions.clone()), inner.clone(), inner)
                 .prop_map(|(f, a, b)| format!("{f}({a},{b})")),
         ]
@@ -193,7 +231,8 @@ pub fn untyped() -> impl Strategy<Value = String> {
 
 /// The text of an `$orderby`; none for the order of names.
 pub fn order() -> impl Strategy<Value = Option<String>> {
-    let names: Vec<_> = ROWS.properties.iter().map(|property| property.name).collect();
+    let single = ROWS.properties.iter().filter(|property| property.kind != Kind::Texts);
+    let names: Vec<_> = single.map(|property| property.name).collect();
     let term = (proptest::sample::select(names), any::<bool>())
         .prop_map(|(name, descending)| format!("{name}{}", if descending { " desc" } else { "" }));
     proptest::collection::vec(term, 0..3).prop_map(|terms| (!terms.is_empty()).then(|| terms.join(",")))

@@ -152,16 +152,17 @@ async fn every_change_has_its_row(bench: &Bench) {
         request_id: "r1".into(),
     };
     commit!(bench.catalog, tx => {
+        let turn = audit::turn(tx).await?;
         let change = Change {
-            number: 1,
             action: "library.override",
             target: "a.ps1",
             before: Some(json!({ "b": 1, "a": "é" })),
             after: Some(json!([null])),
         };
-        audit::append(tx, at(1), &actor, change).await?;
-        let change = Change { number: 2, action: "key.rotate", target: "k", before: None, after: None };
-        audit::append(tx, at(2), &Actor::operator("keys rotate"), change).await
+        audit::append(tx, at(1), &actor, turn, change).await?;
+        let turn = audit::turn(tx).await?;
+        let change = Change { action: "key.rotate", target: "k", before: None, after: None };
+        audit::append(tx, at(2), &Actor::operator("keys rotate"), turn, change).await
     })
     .expect("two rows");
     let columns = "at, actor, actor_id, address, action, target, before, after";

@@ -5,7 +5,9 @@ use std::sync::mpsc;
 
 use jumpbag_server::catalog::audit;
 use jumpbag_server::catalog::files::{self, NewVersion};
-use jumpbag_server::catalog::{Catalog, CatalogError, Tx};
+use jumpbag_server::catalog::{Catalog, CatalogError, Tx, history};
+use jumpbag_server::library::metadata::Metadata;
+use jumpbag_wire::library::Cause;
 
 use super::{Bench, at, cells, everything, inline, int, put};
 use crate::support::SOON;
@@ -99,8 +101,8 @@ async fn usable(catalog: &Arc<Catalog>) {
             let catalog = Arc::clone(catalog);
             tokio::spawn(async move {
                 commit!(catalog, tx => tx.execute("update tenant set created_at = created_at", &[]).await)?;
-                look!(catalog, tx => files::usage(tx).await)?;
-                catalog.snapshot(|tx| Box::pin(files::contradictions(tx))).await
+                look!(catalog, tx => history::size(tx).await)?;
+                catalog.snapshot(|tx| Box::pin(history::contradictions(tx))).await
             })
         })
         .collect();
@@ -153,7 +155,7 @@ async fn callers_who_leave_at_any_moment_leave_no_halves(bench: &Bench) {
             })
         });
         let catalog = Arc::clone(&bench.catalog);
-        let reader = tokio::spawn(async move { look!(catalog, tx => files::contradictions(tx).await) });
+        let reader = tokio::spawn(async move { look!(catalog, tx => history::contradictions(tx).await) });
         for _ in 0..number % 20 {
             tokio::task::yield_now().await;
         }
@@ -188,8 +190,8 @@ async fn a_violated_constraint_is_called_so(bench: &Bench) {
         async move {
             commit!(catalog, tx => {
                 let version = NewVersion {
-                    born: 1000, file, number, name: "a.ps1", content, description: None, has_parameters: false,
-                    parameters_description: None, author: "a", author_id: "b", now: at(1),
+                    born: 1000, file, number, name: "a.ps1", content, metadata: &Metadata::default(),
+                    cause: Cause::Uploaded, author: "a", author_id: "b", now: at(1),
                 };
                 files::insert_version(tx, &version).await
             })
@@ -221,11 +223,14 @@ async fn a_failed_statement_is_never_committed(bench: &Bench) {
 async fn a_name_is_won_by_one(bench: &Bench) {
     for round in 0..3 {
         let tasks: Vec<_> = (0..64)
-            .map(|task| {
+            .map(|_| {
                 let catalog = Arc::clone(&bench.catalog);
                 tokio::spawn(async move {
-                    let (id, key) = (round * 100 + task, format!("{round}.ps1"));
-                    commit!(catalog, tx => files::insert_file(tx, id, &key, "a", at(1)).await)
+                    let key = format!("{round}.ps1");
+                    commit!(catalog, tx => {
+                        let mut turn = audit::turn(tx).await?;
+                        files::insert_file(tx, &mut turn, &key, "a", at(1)).await
+                    })
                 })
             })
             .collect();
@@ -304,10 +309,10 @@ async fn two_looks(
     begun: mpsc::Sender<()>,
     may_go_on: mpsc::Receiver<()>,
 ) -> Result<[u64; 2], CatalogError> {
-    let (before, _) = files::usage(tx).await?;
+    let (before, _) = history::size(tx).await?;
     begun.send(()).expect("the test waits");
     tokio::task::block_in_place(|| may_go_on.recv_timeout(SOON)).expect("the test goes on");
-    let (after, _) = files::usage(tx).await?;
+    let (after, _) = history::size(tx).await?;
     Ok([before, after])
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use jumpbag_server::catalog::history::VersionRow;
 use jumpbag_wire::library::LibraryFile;
 
 /// What tells one upload from all others.
@@ -20,6 +21,14 @@ impl State {
             sha256: file.sha256.clone(),
             size: file.size,
             description: file.description.clone().unwrap_or_default(),
+        }
+    }
+
+    pub fn of_version(version: &VersionRow) -> State {
+        State {
+            sha256: version.sha256.clone(),
+            size: version.size,
+            description: version.metadata.description.clone().unwrap_or_default(),
         }
     }
 }

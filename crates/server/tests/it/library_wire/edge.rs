@@ -73,16 +73,16 @@ async fn what_is_not_there_and_what_is_not_allowed() {
       }
     }
     "#);
-    insta::assert_snapshot!(client.call(Method::PATCH, "/API/v1.0/LibraryFiles/a.ps1").await.snapshot(), @r#"
+    insta::assert_snapshot!(client.call(Method::PUT, "/API/v1.0/LibraryFiles/a.ps1").await.snapshot(), @r#"
     405
-    allow: GET,HEAD,DELETE
+    allow: GET,HEAD,PATCH,DELETE
     content-type: application/json; charset=utf-8
     request-id: [id-1]
 
     {
       "error": {
         "code": "BadRequest",
-        "message": "`PATCH` is not allowed on `/API/v1.0/LibraryFiles/a.ps1`",
+        "message": "`PUT` is not allowed on `/API/v1.0/LibraryFiles/a.ps1`",
         "target": "[id-1]"
       }
     }

@@ -38,7 +38,13 @@ async fn a_file_from_upload_to_delete() {
       "hasParameters": true,
       "parametersDescription": "-Name \"x\"",
       "id": "4",
-      "size": 13
+      "size": 13,
+      "version": 1,
+      "tags": [],
+      "platforms": [],
+      "category": null,
+      "instructions": null,
+      "legalHold": false
     }
     "#);
 
@@ -63,7 +69,13 @@ async fn a_file_from_upload_to_delete() {
           "hasParameters": true,
           "parametersDescription": "-Name \"x\"",
           "id": "4",
-          "size": 13
+          "size": 13,
+          "version": 1,
+          "tags": [],
+          "platforms": [],
+          "category": null,
+          "instructions": null,
+          "legalHold": false
         }
       ]
     }
@@ -92,7 +104,13 @@ async fn a_file_from_upload_to_delete() {
       "hasParameters": false,
       "parametersDescription": null,
       "id": "4",
-      "size": 11
+      "size": 11,
+      "version": 2,
+      "tags": [],
+      "platforms": [],
+      "category": null,
+      "instructions": null,
+      "legalHold": false
     }
     "#);
 

@@ -9,7 +9,8 @@ use jumpbag_wire::time::Timestamp;
 
 use crate::conformance_catalog::random::matching;
 
-pub const RETENTION: i64 = 7 * 24 * 3600;
+pub const SECS_PER_DAY: i64 = 24 * 3600;
+pub const RETENTION: i64 = 7 * SECS_PER_DAY;
 
 pub struct Model {
     pub now: Timestamp,
@@ -87,6 +88,12 @@ impl Model {
             parameters_description: upload.parameters,
             id: String::new(),
             size: upload.size as u64,
+            version: 1,
+            tags: Vec::new(),
+            platforms: Vec::new(),
+            category: None,
+            instructions: None,
+            legal_hold: false,
         };
         match self.living(&entity.file_name.clone()) {
             Some(_) if !upload.replace => return None,
@@ -95,6 +102,7 @@ impl Model {
                 entity.creation_time = first.creation_time;
                 entity.created_by.clone_from(&first.created_by);
                 entity.id.clone_from(&first.id);
+                entity.version = first.version + 1;
                 file.versions.push(entity.clone());
             }
             None => self.files.push(File { id: None, deleted: None, versions: vec![entity.clone()] }),
@@ -192,10 +200,10 @@ impl Model {
     }
 
     /// Every version that is kept, by its file's id and its number.
-    pub fn versions(&self) -> BTreeMap<(String, i64), LibraryFile> {
+    pub fn versions(&self) -> BTreeMap<(String, i64), (String, Option<String>)> {
         let numbered = |file: &File| {
             let id = file.id.clone().unwrap_or_default();
-            let versions = (1..).zip(file.versions.clone());
+            let versions = (1..).zip(file.versions.iter().map(|v| (v.sha256.clone(), v.description.clone())));
             versions.map(move |(number, version)| ((id.clone(), number), version)).collect::<Vec<_>>()
         };
         self.files.iter().flat_map(numbered).collect()

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use jumpbag_server::app::Stores;
 use jumpbag_server::catalog::audit::Actor;
 use jumpbag_server::config::{Flags, Layers};
+use jumpbag_server::library::expect::Expect;
 use jumpbag_server::library::{Override, Upload};
+use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
 use serde_json::Value;
 
@@ -36,10 +38,13 @@ async fn fill(data_dir: &Path) {
         let upload = Upload {
             name: library.name(&name(n))?,
             content: stage.finish().await?,
-            description: n.is_multiple_of(3).then(|| format!("description {}", n % 10)),
-            parameters_description: None,
-            has_parameters: None,
+            metadata: FilePatch {
+                description: n.is_multiple_of(3).then(|| format!("description {}", n % 10)).into(),
+                ..FilePatch::default()
+            },
             replace: Override::No,
+            expect: Expect::Anything,
+            retry: None,
         };
         library.upload(upload, Actor::operator("a test"), Timestamp::now()).await
     };

@@ -192,6 +192,11 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// The id by which the log knows the request.
+    pub fn request_id(&self) -> String {
+        self.header("request-id").expect("a request id").to_owned()
+    }
+
     /// The `code` of the error envelope. Panics when the body is no such envelope.
     pub fn error_code(&self) -> String {
         self.error_field("code")

@@ -62,6 +62,29 @@ impl Raw {
         timeout(within, self.read_response()).await.unwrap_or(Err(Ended::Silent))
     }
 
+    /// The head of the next response, whose body is left on the connection.
+    pub async fn head(&mut self, within: Duration) -> Result<RawResponse, Ended> {
+        timeout(within, self.read_head()).await.unwrap_or(Err(Ended::Silent))
+    }
+
+    /// So many of the bytes that come next.
+    pub async fn bytes(&mut self, within: Duration, count: usize) -> Result<Vec<u8>, Ended> {
+        timeout(within, self.exactly(count)).await.unwrap_or(Err(Ended::Silent))
+    }
+
+    /// All that still comes, and how the connection ends.
+    pub async fn rest(&mut self, within: Duration) -> (Vec<u8>, Ended) {
+        let end = async {
+            loop {
+                if let Err(ended) = self.fill().await {
+                    return ended;
+                }
+            }
+        };
+        let ended = timeout(within, end).await.unwrap_or(Ended::Silent);
+        (std::mem::take(&mut self.unread), ended)
+    }
+
     /// How the connection ends; panics when the server sends anything first.
     pub async fn end(&mut self, within: Duration) -> Ended {
         match timeout(within, self.fill()).await {
@@ -72,6 +95,12 @@ impl Raw {
     }
 
     async fn read_response(&mut self) -> Result<RawResponse, Ended> {
+        let mut response = self.read_head().await?;
+        response.body = self.read_body(&response).await?;
+        Ok(response)
+    }
+
+    async fn read_head(&mut self) -> Result<RawResponse, Ended> {
         let head = self.until(b"\r\n\r\n").await?;
         let head = String::from_utf8_lossy(&head).into_owned();
         let mut lines = head.trim_end().split("\r\n");
@@ -85,9 +114,7 @@ impl Raw {
             })
             .collect::<Option<Vec<(String, String)>>>()
             .ok_or_else(|| Ended::Nonsense(head.clone()))?;
-        let mut response = RawResponse { status, headers, body: Vec::new() };
-        response.body = self.read_body(&response).await?;
-        Ok(response)
+        Ok(RawResponse { status, headers, body: Vec::new() })
     }
 
     async fn read_body(&mut self, response: &RawResponse) -> Result<Vec<u8>, Ended> {

@@ -1,4 +1,5 @@
-//! The conditions of a request that changes a file: `If-Match` and `If-None-Match`.
+//! Conditions on entity tags, in the header fields of requests: what the client knows already, and what it expects of a
+//! file that it changes.
 
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -7,13 +8,28 @@ use jumpbag_wire::library::LibraryFile;
 use crate::error::Error;
 use crate::library::expect::{Expect, tag};
 
+/// Whether `If-None-Match` names this tag, weak or not, or any: the client knows what it would be sent.
+pub fn knows(headers: &HeaderMap, etag: &str) -> bool {
+    let bare = etag.trim_start_matches("W/");
+    tags(headers, &header::IF_NONE_MATCH).any(|tag| tag == "*" || tag.trim_start_matches("W/") == bare)
+}
+
+/// Whether a condition names exactly this tag, or any; a weak one is never exact.
+pub fn names(headers: &HeaderMap, condition: &HeaderName, etag: &str) -> bool {
+    tags(headers, condition).any(|tag| tag == "*" || (tag == etag && !tag.starts_with("W/")))
+}
+
 /// What a request expects of the file it changes.
 ///
 /// # Errors
 /// `InvalidInput` when a header is none that can be answered.
 pub fn expected(headers: &HeaderMap) -> Result<Expect, Error> {
-    let matching = listed(headers, header::IF_MATCH)?;
-    match (matching, listed(headers, header::IF_NONE_MATCH)?) {
+    let listed = |name| {
+        headers
+            .contains_key(&name)
+            .then(|| tags(headers, &name).filter(|tag| !tag.is_empty()).collect::<Vec<_>>())
+    };
+    match (listed(header::IF_MATCH), listed(header::IF_NONE_MATCH)) {
         (None, None) => Ok(Expect::Anything),
         (Some(_), Some(_)) => {
             Err(Error::InvalidInput("`If-Match` and `If-None-Match` do not go together: send one".into()))
@@ -29,16 +45,10 @@ pub fn expected(headers: &HeaderMap) -> Result<Expect, Error> {
     }
 }
 
-/// What a header that may come several times lists, separated by commas.
-fn listed(headers: &HeaderMap, name: HeaderName) -> Result<Option<Vec<String>>, Error> {
-    let mut tags = Vec::new();
-    for value in headers.get_all(&name) {
-        let text = value
-            .to_str()
-            .map_err(|_| Error::InvalidInput(format!("the header `{name}` is not ASCII text")))?;
-        tags.extend(text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned));
-    }
-    Ok(headers.contains_key(&name).then_some(tags))
+/// No tag that is made here has a comma in it, so that half of somebody else's does not pass for one of ours.
+fn tags<'a>(headers: &'a HeaderMap, condition: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(condition).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
 /// No entity tag of a file contains a comma or a quote.
@@ -64,10 +74,34 @@ pub fn marked(mut response: Response, file: &LibraryFile) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderName, HeaderValue};
+    use super::*;
 
-    use super::expected;
-    use crate::library::expect::Expect;
+    fn with(condition: HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (condition.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn tags_match_weakly_or_exactly() {
+        for (values, weak, exact) in [
+            (&["\"a\""][..], true, true),
+            (&["W/\"a\""], true, false),
+            (&["*"], true, true),
+            (&["\"b\"", "\"c\", \"a\" "], true, true),
+            (&["\"b\""], false, false),
+            (&["a"], false, false),
+            (&["\"A\""], false, false),
+            (&[""], false, false),
+            (&[], false, false),
+        ] {
+            assert_eq!(knows(&with(header::IF_NONE_MATCH, values), "\"a\""), weak, "{values:?}");
+            assert_eq!(knows(&with(header::IF_NONE_MATCH, values), "W/\"a\""), weak, "{values:?}");
+            assert_eq!(
+                names(&with(header::IF_MATCH, values), &header::IF_MATCH, "\"a\""),
+                exact,
+                "{values:?}"
+            );
+        }
+    }
 
     fn of(fields: &[(&str, &str)]) -> Result<Expect, String> {
         let mut headers = HeaderMap::new();

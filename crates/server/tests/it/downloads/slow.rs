@@ -1,0 +1,74 @@
+//! Clients that take their time, or go away.
+
+use super::{Ground, content_of, noise};
+use crate::support::SOON;
+use crate::support::poll::eventually;
+use crate::support::raw::{Ended, Raw};
+use crate::support::server::Jumpbag;
+
+/// More than sockets hold on both sides.
+const SIZE: usize = 16 << 20;
+
+/// How many blobs the server has open.
+fn open_blobs(ground: &Ground) -> usize {
+    let descriptors = std::fs::read_dir(format!("/proc/{}/fd", ground.bag.process_id())).expect("a process");
+    let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    let blobs = ground.bag.data_dir().join("blobs").canonicalize().expect("a folder of blobs");
+    links.filter(|link| link.starts_with(&blobs)).count()
+}
+
+/// Somebody who has read the head of an answer, and nothing more.
+async fn begun(ground: &Ground) -> Raw {
+    let token = ground.bag.token(&["Library.Manage"]).await;
+    let mut raw = Raw::connect(&ground.bag.url()).await;
+    let path = content_of("a.bin");
+    raw.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"))
+        .await
+        .expect("an open connection");
+    assert_eq!(raw.head(SOON).await.expect("the head of an answer").status, 200);
+    raw
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_reading() {
+    let ground = Ground::folder().await;
+    ground.upload("a.bin", &noise(SIZE)).await;
+    let raw = begun(&ground).await;
+    // It waits for whoever reads.
+    assert_eq!(open_blobs(&ground), 1);
+    drop(raw);
+    eventually("nothing is open", async || (open_blobs(&ground) == 0).then_some(())).await;
+    assert!(ground.get("a.bin", &[]).await.expect_status(200).body == noise(SIZE));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_hung_up_on() {
+    let options = Jumpbag::options().set("small_file_bytes", 0).set("body_idle_seconds", 1);
+    let ground = Ground::start("folder", options).await;
+    ground.upload("a.bin", &noise(SIZE)).await;
+    let mut raw = begun(&ground).await;
+    ground.bag.logged(&["WARN", "a download is not taken", "seconds=1"]).await;
+    eventually("nothing is open", async || (open_blobs(&ground) == 0).then_some(())).await;
+    let (body, ended) = raw.rest(SOON).await;
+    assert!(matches!(ended, Ended::Closed | Ended::Reset), "{ended:?}");
+    assert!(body.len() < SIZE, "{} bytes", body.len());
+}
+
+/// Slower than the limit as a whole, and never for as long as the limit.
+#[tokio::test]
+async fn a_client_that_takes_a_little_again_and_again_gets_all() {
+    let options = Jumpbag::options().set("small_file_bytes", 0).set("body_idle_seconds", 1);
+    let ground = Ground::start("folder", options).await;
+    let content = noise(SIZE);
+    ground.upload("a.bin", &content).await;
+    let mut raw = begun(&ground).await;
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
+    let mut taken = Vec::new();
+    while taken.len() < SIZE {
+        ticks.tick().await;
+        let most = (SIZE - taken.len()).min(1 << 20);
+        taken.extend(raw.bytes(SOON, most).await.expect("the next bytes"));
+    }
+    assert!(taken == content);
+    assert_eq!(open_blobs(&ground), 0);
+}
