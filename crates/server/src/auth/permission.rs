@@ -29,6 +29,7 @@ macro_rules! permissions {
 permissions! {
     LibraryManage = "Library.Manage", "Manage live response library";
     LibraryRead = "Library.Read", "Read live response library";
+    AuditRead = "Audit.Read", "Read the audit log";
 }
 
 impl Permission {
