@@ -36,6 +36,22 @@ pub enum Subject {
     Deleted(String),
 }
 
+impl Subject {
+    /// The file, and the name it goes by.
+    pub(super) async fn find(self, tx: &mut Tx) -> Result<(FileRow, String), Error> {
+        match self {
+            Subject::Living(name) => {
+                let file = history::living(tx, &lookup(&name)?).await?.ok_or_else(|| absent(&name))?;
+                Ok((file, name))
+            }
+            Subject::Deleted(id) => {
+                let (file, last) = deleted(tx, &id).await?;
+                Ok((file, last.name))
+            }
+        }
+    }
+}
+
 impl Library {
     /// Hides a name. Its versions stay for the retention time.
     ///
@@ -255,16 +271,7 @@ async fn commit_hold(
     now: Timestamp,
 ) -> Result<(), Error> {
     let turn = audit::turn(tx).await?;
-    let (file, name) = match subject {
-        Subject::Living(name) => {
-            let file = history::living(tx, &lookup(&name)?).await?.ok_or_else(|| absent(&name))?;
-            (file, name)
-        }
-        Subject::Deleted(id) => {
-            let (file, last) = deleted(tx, &id).await?;
-            (file, last.name)
-        }
-    };
+    let (file, name) = subject.find(tx).await?;
     if !hold && file.held_at.is_none() {
         return Err(Error::InvalidInput(format!("Library file {name} is not under a legal hold")));
     }
