@@ -1,6 +1,8 @@
 //! Deletion and what comes after it: a deleted file is kept for the retention time, can come back or be purged,
 //! and none of its versions goes while it is held.
 
+use std::sync::atomic::Ordering;
+
 use jumpbag_wire::library::{Cause, DeletedFile, LibraryFile};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -124,7 +126,9 @@ impl Library {
     /// `InvalidInput` while it is held, or without a reason.
     pub async fn purge(&self, id: &str, reason: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let (id, reason) = (id.to_owned(), check_reason(reason)?);
-        self.catalog.write(move |tx| Box::pin(purge(tx, id, reason, actor, now))).await
+        self.catalog.write(move |tx| Box::pin(purge(tx, id, reason, actor, now))).await?;
+        self.forgotten.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Holds a file, so that no version of it is removed, or lets it go.
