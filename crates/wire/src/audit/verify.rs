@@ -127,8 +127,12 @@ impl Verifier {
     pub fn entry(&mut self, entry: &AuditEntry) -> Result<(), Fault> {
         let hash = entry.expected_hash();
         let sound = entry.hash == hash;
+        // Behind a gap it may be the number that is not true.
+        let next = self.next().min(entry.number);
         let altered = || {
-            Fault::at(entry.number, format!("altered: its hash is {}, its content has {hash}", entry.hash))
+            let why =
+                format!("altered: entry {} has the hash {}, its content {hash}", entry.number, entry.hash);
+            Fault::within(next, entry.number, why)
         };
         self.numbered(entry, sound).map_err(|fault| fault.unwrap_or_else(altered))?;
         self.follows(entry, sound).map_err(|fault| fault.unwrap_or_else(altered))?;
