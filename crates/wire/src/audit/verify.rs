@@ -53,6 +53,7 @@ pub struct Verified {
 }
 
 /// Takes a log, entry by entry, with the checkpoints in their places.
+#[derive(Clone)]
 pub struct Verifier {
     keys: Vec<PublicKey>,
     check: CheckEd25519,
