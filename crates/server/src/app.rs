@@ -1,6 +1,7 @@
 //! App: the one struct that holds everything a request may need.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jumpbag_wire::time::Timestamp;
 
@@ -14,7 +15,9 @@ use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Quotas, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::news::News;
 use crate::rendered::Cache;
+use crate::webhooks::{self, Webhooks};
 
 pub struct App {
     pub settings: Settings,
@@ -27,6 +30,8 @@ pub struct App {
     pub audit: Audit,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    pub news: News,
+    pub webhooks: Webhooks,
     pub listings: Cache,
 }
 
@@ -106,6 +111,12 @@ impl App {
             per(settings.library_calls_per_hour),
             &catalog,
         );
+        let hooks = webhooks::Rules {
+            networks: settings.webhook_networks.clone(),
+            timeout: Duration::from_secs(settings.webhook_timeout_seconds),
+            retry_seconds: settings.webhook_retry_seconds,
+            give_up_days: settings.webhook_give_up_days,
+        };
         Ok(App {
             tenant: access.tenant().to_owned(),
             library,
@@ -113,6 +124,8 @@ impl App {
             audit,
             limiter,
             metrics: Metrics::new(),
+            news: News::new(settings.event_streams),
+            webhooks: Webhooks::new(Arc::clone(&catalog), hooks),
             listings: Cache::default(),
             settings,
             catalog,

@@ -16,5 +16,7 @@ pub mod library;
 pub mod limit;
 pub mod metrics;
 pub mod multipart;
+pub mod news;
 pub mod odata;
 pub mod rendered;
+pub mod webhooks;

@@ -33,6 +33,11 @@ permissions! {
 }
 
 impl Permission {
+    /// Whether the original has it too.
+    pub fn is_original(self) -> bool {
+        self == Permission::LibraryManage
+    }
+
     /// Exact: `library.manage` or `Library.Manage ` is no permission.
     pub fn parse(name: &str) -> Option<Permission> {
         Permission::ALL.iter().copied().find(|permission| permission.name() == name)

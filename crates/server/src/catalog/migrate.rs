@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, Text)] = &[
             postgres: include_str!("../../migrations/0004_search.postgres.sql"),
         },
     ),
+    (5, Text::Common(include_str!("../../migrations/0005_webhooks.sql"))),
 ];
 
 enum Text {

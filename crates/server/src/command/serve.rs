@@ -17,6 +17,7 @@ use crate::catalog::LOG_TARGET;
 use crate::catalog::audit::Actor;
 use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
+use crate::webhooks::deliver;
 
 /// A line for whoever started the server. Nobody may be reading any more, and that must not stop a stop.
 macro_rules! say {
@@ -58,6 +59,8 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     if let Some(identity) = identity {
         tasks.spawn(identity.follow(stopped.clone()));
     }
+    tasks.spawn(news(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(deliver::run(Arc::clone(&app), stopped.clone(), Timestamp::now));
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
     tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
     tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
@@ -162,6 +165,10 @@ Try it: get a token, upload a file, list the library.
         secret = secret.reveal()
     );
     Ok(())
+}
+
+async fn news(app: Arc<App>, stop: watch::Receiver<bool>) {
+    app.news.follow(&app.catalog, stop).await;
 }
 
 async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {

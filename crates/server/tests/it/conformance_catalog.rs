@@ -41,6 +41,7 @@ pub mod random;
 mod registry;
 mod rows;
 mod transactions;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -268,8 +269,11 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/registry.rs"),
         include_str!("conformance_catalog/rows.rs"),
         include_str!("conformance_catalog/transactions.rs"),
+        include_str!("conformance_catalog/webhooks.rs"),
     ];
-    for module in ["files", "contents", "history", "retries", "clients", "keys", "audit", "calls", "copy"] {
+    for module in
+        ["files", "contents", "history", "retries", "clients", "keys", "audit", "calls", "copy", "webhooks"]
+    {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");
         let missing = functions.iter().map(|name| match name.as_str() {
