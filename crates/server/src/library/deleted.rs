@@ -258,7 +258,8 @@ async fn commit_hold(
     let (file, name) = match subject {
         Subject::Living(name) => {
             let file = history::living(tx, &lookup(&name)?).await?.ok_or_else(|| absent(&name))?;
-            (file, name)
+            let current = history::version(tx, file.id, file.version).await?;
+            (file, current.map_or(name, |version| version.name))
         }
         Subject::Deleted(id) => {
             let (file, last) = deleted(tx, &id).await?;
