@@ -6,6 +6,7 @@ use std::time::Duration;
 use jumpbag_wire::time::Timestamp;
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::Settings;
@@ -26,6 +27,7 @@ pub struct App {
     pub blobs: BlobStore,
     pub library: Library,
     pub access: Access,
+    pub audit: Audit,
     pub limiter: Limiter,
     pub metrics: Metrics,
     pub news: News,
@@ -101,6 +103,8 @@ impl App {
         let library = stores.library(&settings);
         let Stores { catalog, blobs } = stores;
         let access = Access::open(&settings, Arc::clone(&catalog), now).await?;
+        let key_file = settings.audit_key_file.as_deref();
+        let audit = Audit::open(Arc::clone(&catalog), key_file, access.tenant(), now).await?;
         let per = |calls| if settings.rate_limits { calls } else { 0 };
         let limiter = Limiter::new(
             per(settings.library_calls_per_minute),
@@ -117,6 +121,7 @@ impl App {
             tenant: access.tenant().to_owned(),
             library,
             access,
+            audit,
             limiter,
             metrics: Metrics::new(),
             news: News::new(settings.event_streams),
@@ -126,6 +131,14 @@ impl App {
             catalog,
             blobs,
         })
+    }
+
+    /// Seals the audit log, and says so in the log of the process: whoever keeps that elsewhere is a witness.
+    pub async fn seal_audit(&self, now: Timestamp) -> Result<(), crate::error::Error> {
+        if let Some(checkpoint) = self.audit.seal(now).await? {
+            tracing::info!(number = checkpoint.number, note = checkpoint.note, "audit checkpoint");
+        }
+        Ok(())
     }
 
     /// One round of housekeeping.

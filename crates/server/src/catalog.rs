@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod calls;
+pub mod checkpoints;
 pub mod clients;
 pub mod contents;
 pub mod copy;

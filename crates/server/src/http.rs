@@ -2,6 +2,7 @@
 
 mod allowed;
 mod answer;
+mod audit;
 mod body;
 mod conditional;
 mod deleted;
@@ -48,6 +49,7 @@ use crate::auth::permission::Permission;
         (name = "library", description = "Scripts and tools that responders run"),
         (name = "history", description = "What became of files: versions, deleted files, holds"),
         (name = "events", description = "What happens in the library, told as it happens"),
+        (name = "audit", description = "Who changed what, and the proof that nothing of it was altered"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "metadata", description = "What the service says of itself"),
     ),
@@ -90,6 +92,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(webhooks::show, webhooks::remove))
         .routes(routes!(webhooks::test))
         .routes(routes!(webhooks::enable))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::key))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))

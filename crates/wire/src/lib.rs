@@ -6,6 +6,7 @@ pub mod diff;
 pub mod error;
 pub mod event;
 pub mod library;
+pub mod note;
 pub mod odata;
 pub mod patch;
 pub mod time;

@@ -6,6 +6,7 @@ use super::{CatalogError, Tx, audit};
 const MIGRATIONS: &[(i64, Text)] = &[
     (1, Text::Common(include_str!("../../migrations/0001_library.sql"))),
     (2, Text::Common(include_str!("../../migrations/0002_history.sql"))),
+    (3, Text::Common(include_str!("../../migrations/0003_checkpoints.sql"))),
     (
         4,
         Text::Own {

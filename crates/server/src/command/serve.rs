@@ -62,6 +62,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     tasks.spawn(news(Arc::clone(&app), stopped.clone()));
     tasks.spawn(deliver::run(Arc::clone(&app), stopped.clone(), Timestamp::now));
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
     tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
@@ -74,6 +75,8 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     say!("stopping: requests under way may finish");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
+    // What the last requests changed is sealed as well.
+    seal_once(&app).await;
     say!("stopped");
     Ok(())
 }
@@ -207,6 +210,23 @@ async fn follow(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         if let Err(e) = followed.await {
             tracing::error!(error = e.chain(), "the search index is not up to date: it is tried again");
         }
+    }
+}
+
+async fn seal(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let every = Duration::from_secs(app.settings.audit_checkpoint_seconds);
+    loop {
+        seal_once(&app).await;
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+async fn seal_once(app: &App) {
+    if let Err(e) = app.seal_audit(Timestamp::now()).await {
+        tracing::error!(error = e.chain(), "the audit log was not sealed: it is tried again later");
     }
 }
 

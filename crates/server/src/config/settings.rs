@@ -53,6 +53,9 @@ pub struct Settings {
     pub token_lifetime_seconds: i64,
     pub audiences: Vec<String>,
     pub issuers: Vec<IssuerConfig>,
+    /// `None`: the key is in the catalog.
+    pub audit_key_file: Option<PathBuf>,
+    pub audit_checkpoint_seconds: u64,
     pub rate_limits: bool,
     pub library_calls_per_minute: u32,
     pub library_calls_per_hour: u32,
@@ -112,6 +115,8 @@ impl Reader<'_> {
         let token_lifetime_seconds = self.number("token_lifetime_seconds", 60, 24 * 3600);
         let audiences = self.list("audiences", "a list of audiences");
         let issuers = self.issuers();
+        let audit_key_file = self.text("audit_key_file", "a PEM file, or empty");
+        let audit_checkpoint_seconds = self.number("audit_checkpoint_seconds", 1, 24 * 3600);
         let rate_limits = self.boolean("rate_limits");
         let library_calls_per_minute = self.number("library_calls_per_minute", 0, 1_000_000);
         let library_calls_per_hour = self.number("library_calls_per_hour", 0, 10_000_000);
@@ -150,6 +155,8 @@ impl Reader<'_> {
             token_lifetime_seconds: token_lifetime_seconds? as i64,
             audiences,
             issuers,
+            audit_key_file: audit_key_file.filter(|file| !file.is_empty()).map(PathBuf::from),
+            audit_checkpoint_seconds: audit_checkpoint_seconds?,
             rate_limits: rate_limits?,
             library_calls_per_minute: library_calls_per_minute? as u32,
             library_calls_per_hour: library_calls_per_hour? as u32,

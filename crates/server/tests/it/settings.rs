@@ -102,7 +102,7 @@ async fn the_environment_may_name_the_file_and_a_flag_another() {
 #[tokio::test]
 async fn every_problem_is_told_at_once() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let text = "max_file_size = 1\nmax_file_bytes = \"many\"\ntls = \"on\"\nissuers = [{ issuer = \"x\" }]\n";
+    let text = "max_upload_file_bytes = 1\nmax_file_bytes = \"many\"\ntls = \"on\"\nissuers = [{ issuer = \"x\" }]\n";
     let file = file(folder.path(), text);
     let options = Options::default()
         .set("rate_limit", false)
@@ -113,7 +113,7 @@ async fn every_problem_is_told_at_once() {
         ["--config", &file, "--set", "nonsense=1", "--set", "small_file_bytes=1e9", "--listen", "everywhere"];
     let found = problems(&options, &flags).await;
     for wanted in [
-        format!("`max_file_size` ({file}): no such setting; did you mean `max_file_bytes`?"),
+        format!("`max_upload_file_bytes` ({file}): no such setting; did you mean `max_file_bytes`?"),
         "`rate_limit` (environment JUMPBAG_RATE_LIMIT): no such setting; did you mean `rate_limits`?".into(),
         "`nonsense` (--set nonsense): no such setting".into(),
         format!("`max_file_bytes` = \"many\" ({file}): expected a whole number from 1 to 4294967296"),

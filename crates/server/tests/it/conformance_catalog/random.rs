@@ -1,5 +1,7 @@
 //! Random queries over the library as OData text, and the twin in memory that says what they find.
 
+use std::sync::LazyLock;
+
 use jumpbag_server::library::SET;
 use jumpbag_server::odata::{EntitySet, Kind, Literal, Property, Query, compare};
 use jumpbag_wire::library::LibraryFile;
@@ -12,19 +14,8 @@ const fn property(name: &'static str, column: &'static str, kind: Kind) -> Prope
 }
 
 /// The library's properties, and one of each type that may be null where the library has none.
-pub static ROWS: EntitySet = EntitySet {
-    name: "Rows",
-    properties: &[
-        property("fileName", "v.name", Kind::Text),
-        property("sha256", "c.sha256", Kind::Text),
-        property("description", "v.description", Kind::Text),
-        property("creationTime", "f.created_at", Kind::Time),
-        property("lastUpdatedTime", "v.created_at", Kind::Time),
-        property("createdBy", "f.created_by", Kind::Text),
-        property("hasParameters", "v.has_parameters", Kind::Bool),
-        property("parametersDescription", "v.parameters_description", Kind::Text),
-        property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
-        property("size", "c.size", Kind::Int),
+pub static ROWS: LazyLock<EntitySet> = LazyLock::new(|| {
+    let own = [
         property("rank", "(case when v.description is not null then c.size end)", Kind::Int),
         property("open", "(case when v.description is not null then v.has_parameters end)", Kind::Bool),
         property("seen", "(case when v.description is not null then v.created_at end)", Kind::Time),
@@ -34,15 +25,11 @@ pub static ROWS: EntitySet = EntitySet {
              where l.value is not null",
             Kind::Texts,
         ),
-    ],
-    max_top: 10_000,
-    searchable: false,
-};
-
-#[test]
-fn rows_have_what_the_library_has() {
-    assert_eq!(ROWS.properties[..SET.properties.len()], *SET.properties);
-}
+    ];
+    let library = SET.properties.iter().map(|known| property(known.name, known.column, known.kind));
+    let properties: Vec<_> = library.chain(own).collect();
+    EntitySet { name: "Rows", properties: properties.leak(), max_top: 10_000, searchable: false }
+});
 
 /// What a row has for a property.
 pub fn value_of(file: &LibraryFile, property: &Property) -> Literal {
@@ -62,6 +49,12 @@ pub fn value_of(file: &LibraryFile, property: &Property) -> Literal {
         "parametersDescription" => text(&file.parameters_description),
         "id" => Literal::Text(file.id.clone()),
         "size" => size(),
+        "version" => Literal::Int(file.version as i64),
+        "tags" => Literal::Texts(file.tags.clone()),
+        "platforms" => Literal::Texts(file.platforms.clone()),
+        "category" => text(&file.category),
+        "instructions" => text(&file.instructions),
+        "legalHold" => Literal::Bool(file.legal_hold),
         "rank" => described(size()),
         "open" => described(Literal::Bool(file.has_parameters)),
         "seen" => described(Literal::Time(file.last_updated_time)),
