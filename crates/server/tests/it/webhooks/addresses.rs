@@ -50,7 +50,7 @@ async fn private_addresses_are_refused_in_every_form() {
         assert_eq!((&tested["delivered"], &tested["status"]), (&json!(false), &Value::Null));
         let error = tested["error"].as_str().expect("an error");
         assert!(error.starts_with("the name leads to") && error.contains("not a public address"), "{error}");
-        upload(&bag, [format!("{name}.ps1")]).await;
+        upload(&bag, [format!("{id}.ps1")]).await;
         let failed = shown(&bag, id, "it failed", |webhook| webhook["failedAttempts"] != 0).await;
         assert_eq!(failed["lastError"], error);
     }
