@@ -44,7 +44,8 @@ impl Subject {
         match self {
             Subject::Living(name) => {
                 let file = history::living(tx, &lookup(&name)?).await?.ok_or_else(|| absent(&name))?;
-                Ok((file, name))
+                let current = history::version(tx, file.id, file.version).await?;
+                Ok((file, current.map_or(name, |version| version.name)))
             }
             Subject::Deleted(id) => {
                 let (file, last) = deleted(tx, &id).await?;
