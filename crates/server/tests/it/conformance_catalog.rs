@@ -40,7 +40,9 @@ mod past;
 pub mod random;
 mod registry;
 mod rows;
+pub mod totals;
 mod transactions;
+mod upgrading;
 
 use std::sync::Arc;
 
@@ -267,6 +269,7 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/past.rs"),
         include_str!("conformance_catalog/registry.rs"),
         include_str!("conformance_catalog/rows.rs"),
+        include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
     ];
     for module in ["files", "contents", "history", "retries", "clients", "keys", "audit", "calls", "copy"] {
