@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
-use crate::peers::{JUMPBAG, Syncs};
+use crate::peers::{JUMPBAG, NGINX, Syncs};
 use crate::physical;
 use crate::table::{Row, Table, cell, number};
-use crate::work::{concurrent, flat, list, small, start, upload};
+use crate::work::{concurrent, download, flat, list, small, start, upload};
 
 struct Aim {
     what: String,
@@ -55,6 +55,7 @@ fn all(tables: &Tables<'_>, many: usize) -> Vec<Aim> {
             small(tables),
         ),
         aim("list of 1,000 files, nginx static rate over jumpbag's", "≤ 1.5×", listed(tables)),
+        aim("20 MiB download, time over that of nginx's static file", "≤ 1.3×", downloaded(tables)),
         aim("peak memory under concurrent 20 MiB uploads, worst run", "< 96 MiB", peak(tables)),
         aim("idle memory, after the start and after a list, worst run", "< 20 MiB", idle(tables)),
         grown(tables, flat::UPLOAD, "upload", many),
@@ -81,6 +82,11 @@ fn listed(tables: &Tables<'_>) -> Option<(String, bool)> {
     let id = list::id(1_000);
     let ratio = tables.median(&id, list::STATIC)? / tables.median(&id, JUMPBAG)?;
     Some((format!("{}×", number(ratio)), ratio <= 1.5))
+}
+
+fn downloaded(tables: &Tables<'_>) -> Option<(String, bool)> {
+    let ratio = tables.median(download::ID, JUMPBAG)? / tables.median(download::ID, NGINX)?;
+    Some((format!("{}×", number(ratio)), ratio <= 1.3))
 }
 
 fn peak(tables: &Tables<'_>) -> Option<(String, bool)> {
@@ -127,7 +133,7 @@ mod tests {
     #[test]
     fn without_numbers_nothing_is_met() {
         let text = markdown(&[], 100_000);
-        assert_eq!(text.matches("| not measured | – |").count(), 7, "{text}");
+        assert_eq!(text.matches("| not measured | – |").count(), 8, "{text}");
     }
 
     #[test]
@@ -147,5 +153,14 @@ mod tests {
         let rows = [(JUMPBAG, Some(Syncs::Yes), 100.0), (physical::FILE, None, 85.0)];
         let text = markdown(&[table(upload::ID, Unit::Milliseconds, &rows)], 100_000);
         assert!(text.contains("| ≥ 0.8 | 0.85 | yes |"), "{text}");
+    }
+
+    #[test]
+    fn a_download_slower_than_nginx_is_more_than_one_time() {
+        for (own, shown) in [(13.0, "1.30× | yes |"), (15.0, "1.50× | **no** |")] {
+            let rows = [(JUMPBAG, None, own), (NGINX, Some(Syncs::No), 10.0)];
+            let text = markdown(&[table(download::ID, Unit::Milliseconds, &rows)], 100_000);
+            assert!(text.contains(shown), "{text}");
+        }
     }
 }

@@ -48,10 +48,11 @@ pub enum Syncs {
     No,
 }
 
-/// How the three operations look in a peer's protocol.
+/// How the operations look in a peer's protocol.
 pub trait Dialect {
     fn upload(&self, name: &str, content: &Content) -> Request;
     fn delete(&self, name: &str) -> Request;
+    fn download(&self, name: &str) -> Request;
     /// The list from its beginning or from a page that `next` named.
     fn list(&self, page: Option<&str>) -> Request;
     /// What `list` needs for the page after this one.

@@ -2,6 +2,7 @@
 //! a contestant that fails keeps its row and says why.
 
 pub mod concurrent;
+pub mod download;
 pub mod flat;
 pub mod list;
 pub mod small;

@@ -90,6 +90,10 @@ impl Dialect for Spoken {
         Request::bare("DELETE", &format!("{CONTAINER}/{name}?{}", self.sas), self.address, "")
     }
 
+    fn download(&self, name: &str) -> Request {
+        Request::bare("GET", &format!("{CONTAINER}/{name}?{}", self.sas), self.address, "")
+    }
+
     fn list(&self, page: Option<&str>) -> Request {
         let marker = page.map(|page| format!("&marker={}", encode(page))).unwrap_or_default();
         let target = format!("{CONTAINER}?restype=container&comp=list{marker}&{}", self.sas);

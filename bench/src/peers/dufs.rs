@@ -56,6 +56,10 @@ impl Dialect for Spoken {
         Request::bare("DELETE", &format!("/{name}"), self.0, "")
     }
 
+    fn download(&self, name: &str) -> Request {
+        Request::bare("GET", &format!("/{name}"), self.0, "")
+    }
+
     fn list(&self, _: Option<&str>) -> Request {
         Request::bare("GET", "/?json", self.0, "")
     }

@@ -116,6 +116,10 @@ impl Dialect for Spoken {
         Request::bare("DELETE", &format!("{FILES}/{name}"), self.address, &self.bearer)
     }
 
+    fn download(&self, name: &str) -> Request {
+        Request::bare("GET", &format!("{FILES}/{name}/content"), self.address, &self.bearer)
+    }
+
     fn list(&self, page: Option<&str>) -> Request {
         Request::bare("GET", page.unwrap_or(FILES), self.address, &self.bearer)
     }

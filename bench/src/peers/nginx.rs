@@ -88,6 +88,10 @@ impl Dialect for Spoken {
         Request::bare("DELETE", &format!("/files/{name}"), self.0, "")
     }
 
+    fn download(&self, name: &str) -> Request {
+        Request::bare("GET", &format!("/files/{name}"), self.0, "")
+    }
+
     fn list(&self, _: Option<&str>) -> Request {
         Request::bare("GET", "/files/", self.0, "")
     }

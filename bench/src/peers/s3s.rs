@@ -71,6 +71,11 @@ impl Dialect for Spoken {
         Request::bare("DELETE", &target, self.address, "")
     }
 
+    fn download(&self, name: &str) -> Request {
+        let target = self.aws.target("GET", &format!("/bench/{name}"), &[]);
+        Request::bare("GET", &target, self.address, "")
+    }
+
     fn list(&self, page: Option<&str>) -> Request {
         let mut query = vec![("list-type", "2"), ("max-keys", PAGE)];
         query.extend(page.map(|token| ("continuation-token", token)));

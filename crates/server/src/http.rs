@@ -74,6 +74,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(versions::list))
         .routes(routes!(versions::show))
         .routes(routes!(versions::restore))
+        .routes(routes!(versions::diff))
         .routes(routes!(deleted::hold))
         .routes(routes!(deleted::list))
         .routes(routes!(deleted::show))

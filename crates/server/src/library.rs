@@ -1,6 +1,7 @@
 //! THE LIBRARY: what can be done with files, one verb a method. A name lives at most once, ignoring case; every
 //! change of a file makes an immutable version; bytes are durable before a version names them.
 
+mod compare;
 mod deleted;
 pub mod diff;
 pub mod expect;
@@ -67,6 +68,7 @@ pub struct Library {
     upload_memory: Arc<Semaphore>,
     download_memory: Arc<Semaphore>,
     follower: search::Follower,
+    comparing: Semaphore,
 }
 
 impl Library {
@@ -80,6 +82,7 @@ impl Library {
             upload_memory,
             download_memory: open::memory(),
             follower: search::Follower::default(),
+            comparing: compare::places(),
         }
     }
 

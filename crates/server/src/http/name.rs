@@ -16,6 +16,13 @@ pub struct VersionOf {
     pub version: u64,
 }
 
+/// Two versions of a file.
+pub struct TwoVersionsOf {
+    pub name: String,
+    pub from: u64,
+    pub to: u64,
+}
+
 /// The tenant, by id or name; empty where it is not UTF-8 and so nobody's.
 pub struct TenantName(pub String);
 
@@ -37,6 +44,16 @@ impl<S: Send + Sync> FromRequestParts<S> for VersionOf {
         let Name(name) = Name::from_request_parts(parts, state).await?;
         let version = numbered(parts, state, 1).await?;
         Ok(VersionOf { name, version })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for TwoVersionsOf {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<TwoVersionsOf, Error> {
+        let VersionOf { name, version: from } = VersionOf::from_request_parts(parts, state).await?;
+        let to = numbered(parts, state, 2).await?;
+        Ok(TwoVersionsOf { name, from, to })
     }
 }
 

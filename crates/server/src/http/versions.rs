@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
-use http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, header};
+use jumpbag_wire::diff::Diff;
 use jumpbag_wire::error::ErrorEnvelope;
 use jumpbag_wire::library::{FileVersion, LibraryFile};
 use jumpbag_wire::odata::Collection;
@@ -15,7 +16,7 @@ use super::allowed::{Allowed, LibraryManage, LibraryRead};
 use super::answer;
 use super::conditional::{expected, marked};
 use super::edge::Context;
-use super::name::{Name, VersionOf};
+use super::name::{Name, TwoVersionsOf, VersionOf};
 use crate::app::App;
 use crate::error::Error;
 
@@ -89,4 +90,39 @@ pub async fn restore(
     let (expect, actor) = (expected(&headers)?, allowed.actor(&context));
     let file = app.library.restore(&name, version, expect, actor, Timestamp::now()).await?;
     Ok(marked(answer::entity(&context.base, "LibraryFiles", &file)?, &file))
+}
+
+/// In which lines two versions of a file differ.
+#[utoipa::path(
+    get, path = "/api/libraryfiles/{fileName}/versions/{version}/diff/{other}", tag = "history", operation_id = "diffVersions",
+    params(
+        ("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"),
+        ("version" = u64, Path, description = "The version to come from"),
+        ("other" = u64, Path, description = "The version to get to"),
+        ("Accept" = Option<String>, Header, description = "`text/x-diff` for a unified diff"),
+    ),
+    responses(
+        (status = 200, description = "Hunks of texts; digests and sizes of all else", content(
+            (Diff = "application/json"), (String = "text/x-diff")
+        )),
+        (status = 400, description = "A text is too large to be compared", body = ErrorEnvelope),
+        (status = 404, description = "No such file or version", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
+)]
+pub async fn diff(
+    _: Allowed<LibraryRead>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    TwoVersionsOf { name, from, to }: TwoVersionsOf,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let diff = app.library.diff(&name, from, to).await?;
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.to_ascii_lowercase().contains("text/x-diff") {
+        return Ok(
+            ([(header::CONTENT_TYPE, "text/x-diff; charset=utf-8")], diff.unified(&name)).into_response()
+        );
+    }
+    answer::entity(&context.base, "LibraryFileDiffs", diff)
 }

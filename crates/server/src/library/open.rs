@@ -135,7 +135,9 @@ impl Library {
     }
 
     async fn download_memory(&self, size: u64) -> Result<OwnedSemaphorePermit, Error> {
-        let units = BlobReader::memory(size).div_ceil(UNIT).min(MEMORY / UNIT);
+        // A row is there at once, a blob in pieces.
+        let row = usize::try_from(size).unwrap_or(usize::MAX).min(self.rules.small_file_bytes);
+        let units = BlobReader::memory(size).max(row).div_ceil(UNIT).min(MEMORY / UNIT);
         let units = u32::try_from(units).map_err(|e| Error::Internal(e.to_string()))?;
         let memory = Arc::clone(&self.download_memory).acquire_many_owned(units);
         let memory = tokio::time::timeout(PATIENCE, memory).await;

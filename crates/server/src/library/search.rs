@@ -87,7 +87,7 @@ impl Library {
     }
 
     /// The first bytes of a content; none when they cannot be had, which whoever downloads it will be told.
-    async fn beginning(&self, sha256: &str) -> Result<Vec<u8>, Error> {
+    pub(super) async fn beginning(&self, sha256: &str) -> Result<Vec<u8>, Error> {
         let digest = sha256.to_owned();
         let content = self
             .catalog
@@ -124,7 +124,7 @@ async fn add(tx: &mut Tx, behind: Behind, documents: Vec<(i64, String)>) -> Resu
 }
 
 /// The bytes without the character that was cut in two at their end, if there is one.
-fn whole_characters(bytes: &[u8]) -> &[u8] {
+pub(super) fn whole_characters(bytes: &[u8]) -> &[u8] {
     if bytes.len() < MAX_TEXT {
         return bytes;
     }
