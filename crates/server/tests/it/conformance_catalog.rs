@@ -34,6 +34,7 @@ macro_rules! on_both {
 mod copying;
 mod expiry;
 mod filters;
+mod indexing;
 mod kept;
 mod opening;
 mod past;
@@ -264,6 +265,7 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/copying.rs"),
         include_str!("conformance_catalog/expiry.rs"),
         include_str!("conformance_catalog/filters.rs"),
+        include_str!("conformance_catalog/indexing.rs"),
         include_str!("conformance_catalog/kept.rs"),
         include_str!("conformance_catalog/opening.rs"),
         include_str!("conformance_catalog/past.rs"),
@@ -272,7 +274,9 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
     ];
-    for module in ["files", "contents", "history", "retries", "clients", "keys", "audit", "calls", "copy"] {
+    for module in
+        ["files", "contents", "history", "retries", "search", "clients", "keys", "audit", "calls", "copy"]
+    {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");
         let missing = functions.iter().map(|name| match name.as_str() {

@@ -26,9 +26,15 @@ impl Operation {
     }
 
     async fn call(&self, client: &Client, tenant: &str) -> Answer {
-        let path = [("{tenant}", tenant), ("{fileName}", "a.ps1"), ("{id}", "1"), ("{version}", "1")]
-            .iter()
-            .fold(self.path.clone(), |path, (parameter, value)| path.replace(parameter, value));
+        let path = [
+            ("{tenant}", tenant),
+            ("{fileName}", "a.ps1"),
+            ("{id}", "1"),
+            ("{version}", "1"),
+            ("{other}", "1"),
+        ]
+        .iter()
+        .fold(self.path.clone(), |path, (parameter, value)| path.replace(parameter, value));
         assert!(!path.contains('{'), "`{path}`: say here what stands for its parameters");
         client.call(self.method.clone(), &path).await
     }

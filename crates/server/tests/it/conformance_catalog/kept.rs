@@ -221,8 +221,9 @@ async fn nothing_goes_under_a_hold(bench: &Bench) {
     let held = "select held_at, held_by, hold_reason from files order by id";
     let row = |reason| vec![int(at(7).micros()), text("Ann"), text(reason)];
     assert_eq!(cells(&bench.catalog, held).await, [row("case 7"), row("case 8")]);
+    let gone_id = ids[1];
     let (living, gone) = look!(bench.catalog, tx => {
-        Ok::<_, CatalogError>((history::living(tx, "lives").await?, history::deleted(tx, ids[1]).await?))
+        Ok::<_, CatalogError>((history::living(tx, "lives").await?, history::deleted(tx, gone_id).await?))
     })
     .expect("answers");
     let told =
