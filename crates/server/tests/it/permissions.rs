@@ -141,7 +141,7 @@ async fn without_the_permission_the_text_is_the_originals() {
     {
       "error": {
         "code": "Forbidden",
-        "message": "Missing application roles. API required roles: Library.Manage, application roles: .",
+        "message": "Missing application roles. API required roles: Library.Read,Library.Manage, application roles: .",
         "target": "[id-1]"
       }
     }
