@@ -21,4 +21,5 @@ mod settings;
 pub mod support;
 mod support_selftest;
 mod tokens;
+mod turns;
 mod under_test;
