@@ -5,7 +5,7 @@ use std::sync::mpsc;
 
 use jumpbag_server::blobs::BlobStore;
 use jumpbag_server::catalog::audit::{self, Actor, Change};
-use jumpbag_server::catalog::{Catalog, CatalogError, clients, history};
+use jumpbag_server::catalog::{Catalog, CatalogError, clients, history, search};
 use jumpbag_server::library::expect::Expect;
 use jumpbag_server::library::name::Strictness;
 use jumpbag_server::library::{Library, Override, Quotas, Rules, Upload};
@@ -68,6 +68,54 @@ async fn somebody_waits(url: &str) {
         }
     };
     tokio::time::timeout(SOON, waits).await.expect("the sweep waits for its turn");
+}
+
+/// Words of bytes that are purged while they are being indexed go with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_is_purged_leaves_no_words() {
+    install_crypto();
+    let database = postgres_database().await;
+    let catalog = Arc::new(Catalog::open_postgres(&database.url, 4).await.expect("a database"));
+    let library = Arc::new(library(&catalog).await);
+
+    let (begun, has_begun) = mpsc::channel();
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let indexer = Arc::clone(&catalog);
+    let index = tokio::spawn(async move {
+        let work = indexer.write(move |tx| {
+            Box::pin(async move {
+                let behind = search::behind(tx, 10).await?;
+                let documents: Vec<_> =
+                    behind.versions.iter().map(|row| (row.born, "secret".into())).collect();
+                let indexed = search::index(tx, &behind, &documents).await?;
+                begun.send(()).expect("the test waits");
+                tokio::task::block_in_place(|| may_go_on.recv_timeout(SOON)).expect("the test goes on");
+                Ok(indexed)
+            })
+        });
+        work.await as Result<bool, CatalogError>
+    });
+    tokio::task::spawn_blocking(move || has_begun.recv_timeout(SOON))
+        .await
+        .expect("no panic")
+        .expect("documents are written, not committed");
+    let purger = Arc::clone(&library);
+    let mut purge = tokio::spawn(async move { purger.purge("1", "a mistake", actor(), day(2)).await });
+    let ended = tokio::select! {
+        ended = &mut purge => Some(ended),
+        () = somebody_waits(&database.url) => None,
+    };
+    go_on.send(()).expect("the index waits");
+    assert!(index.await.expect("no panic").expect("an index"));
+    let ended = match ended {
+        Some(ended) => ended,
+        None => purge.await,
+    };
+    ended.expect("no panic").expect("a purge");
+    let rows = catalog.read(|tx| {
+        Box::pin(async move { tx.one("select count(*) from documents", &[]).await?.take::<i64>() })
+    });
+    assert_eq!(rows.await.expect("an answer"), 0, "words of purged bytes are left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
