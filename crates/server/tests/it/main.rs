@@ -1,6 +1,7 @@
 //! The server from outside: real processes, real sockets, real neighbours.
 
 mod attack;
+mod audit;
 mod bad_input;
 mod certificates;
 mod conformance_blobs;
