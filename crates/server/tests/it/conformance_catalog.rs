@@ -31,6 +31,7 @@ macro_rules! on_both {
         })*
     };
 }
+mod auditing;
 mod copying;
 mod expiry;
 mod filters;
@@ -260,6 +261,7 @@ const NULL: Cell = Cell(Value::Null);
 fn every_public_function_is_in_this_suite() {
     let suite = [
         include_str!("conformance_catalog.rs"),
+        include_str!("conformance_catalog/auditing.rs"),
         include_str!("conformance_catalog/copying.rs"),
         include_str!("conformance_catalog/expiry.rs"),
         include_str!("conformance_catalog/filters.rs"),
@@ -271,9 +273,19 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/transactions.rs"),
         include_str!("conformance_catalog/webhooks.rs"),
     ];
-    for module in
-        ["files", "contents", "history", "retries", "clients", "keys", "audit", "calls", "copy", "webhooks"]
-    {
+    for module in [
+        "files",
+        "contents",
+        "history",
+        "retries",
+        "clients",
+        "keys",
+        "audit",
+        "calls",
+        "checkpoints",
+        "copy",
+        "webhooks",
+    ] {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");
         let missing = functions.iter().map(|name| match name.as_str() {

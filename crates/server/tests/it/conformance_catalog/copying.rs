@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jumpbag_server::catalog::audit::{self, Actor, Change};
+use jumpbag_server::catalog::checkpoints::{self, CheckpointRow};
 use jumpbag_server::catalog::copy;
 use jumpbag_server::catalog::keys::{self, KeyRow};
 use jumpbag_server::catalog::retries::{self, Retry};
@@ -67,6 +68,8 @@ async fn fill(catalog: &Catalog) {
             keys::insert(tx, &key).await?;
         }
         webhooks::insert(tx, &super::webhooks::webhook("w", 3)).await?;
+        checkpoints::insert(tx, &CheckpointRow { number: 7, note: "a note\n".into() }, at(5)).await?;
+        checkpoints::insert_key(tx, "log", "PEM", at(5)).await?;
         let quota = [Quota { name: "minute", calls: 10, seconds: 60 }];
         calls::admit(tx, "a", Family::Library, &quota, 1000).await?;
         Ok::<_, CatalogError>(())
