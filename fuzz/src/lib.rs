@@ -9,7 +9,10 @@ mod server {
         pub mod jwt;
     }
     pub mod library {
+        pub mod diff;
+        pub mod metadata;
         pub mod name;
+        pub mod text;
     }
 }
 

@@ -1,10 +1,12 @@
 //! App: the one struct that holds everything a request may need.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jumpbag_wire::time::Timestamp;
 
 use crate::access::Access;
+use crate::audit::Audit;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
 use crate::config::Settings;
@@ -13,7 +15,9 @@ use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Quotas, Rules};
 use crate::limit::Limiter;
 use crate::metrics::Metrics;
+use crate::news::News;
 use crate::rendered::Cache;
+use crate::webhooks::{self, Webhooks};
 
 pub struct App {
     pub settings: Settings,
@@ -23,8 +27,11 @@ pub struct App {
     pub blobs: BlobStore,
     pub library: Library,
     pub access: Access,
+    pub audit: Audit,
     pub limiter: Limiter,
     pub metrics: Metrics,
+    pub news: News,
+    pub webhooks: Webhooks,
     pub listings: Cache,
 }
 
@@ -96,23 +103,42 @@ impl App {
         let library = stores.library(&settings);
         let Stores { catalog, blobs } = stores;
         let access = Access::open(&settings, Arc::clone(&catalog), now).await?;
+        let key_file = settings.audit_key_file.as_deref();
+        let audit = Audit::open(Arc::clone(&catalog), key_file, access.tenant(), now).await?;
         let per = |calls| if settings.rate_limits { calls } else { 0 };
         let limiter = Limiter::new(
             per(settings.library_calls_per_minute),
             per(settings.library_calls_per_hour),
             &catalog,
         );
+        let hooks = webhooks::Rules {
+            networks: settings.webhook_networks.clone(),
+            timeout: Duration::from_secs(settings.webhook_timeout_seconds),
+            retry_seconds: settings.webhook_retry_seconds,
+            give_up_days: settings.webhook_give_up_days,
+        };
         Ok(App {
             tenant: access.tenant().to_owned(),
             library,
             access,
+            audit,
             limiter,
             metrics: Metrics::new(),
+            news: News::new(settings.event_streams),
+            webhooks: Webhooks::new(Arc::clone(&catalog), hooks),
             listings: Cache::default(),
             settings,
             catalog,
             blobs,
         })
+    }
+
+    /// Seals the audit log, and says so in the log of the process: whoever keeps that elsewhere is a witness.
+    pub async fn seal_audit(&self, now: Timestamp) -> Result<(), crate::error::Error> {
+        if let Some(checkpoint) = self.audit.seal(now).await? {
+            tracing::info!(number = checkpoint.number, note = checkpoint.note, "audit checkpoint");
+        }
+        Ok(())
     }
 
     /// One round of housekeeping.

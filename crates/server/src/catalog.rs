@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod calls;
+pub mod checkpoints;
 pub mod clients;
 pub mod contents;
 pub mod copy;
@@ -16,11 +17,13 @@ pub mod retries;
 pub mod search;
 mod sqlite;
 pub mod value;
+pub mod webhooks;
 
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 
+use tokio::sync::watch;
 use value::{Row, Value};
 
 /// Under which name the PostgreSQL driver logs, notices of the server among it.
@@ -53,6 +56,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A handle on the database. Cheap to share behind an `Arc`.
 pub struct Catalog {
     backend: Backend,
+    /// Counts the transactions that were committed through this handle.
+    written: watch::Sender<u64>,
 }
 
 enum Backend {
@@ -75,17 +80,25 @@ enum Link {
 impl Catalog {
     /// Opens or creates the SQLite database in `file` and brings its tables up to date.
     pub async fn open_sqlite(file: &Path) -> Result<Catalog, CatalogError> {
-        let catalog = Catalog { backend: Backend::Sqlite(Box::new(sqlite::Sqlite::open(file)?)) };
+        let catalog = Catalog::over(Backend::Sqlite(Box::new(sqlite::Sqlite::open(file)?)));
         catalog.migrate().await?;
         Ok(catalog)
     }
 
     /// Connects to PostgreSQL (`postgres://…`) and brings its tables up to date.
     pub async fn open_postgres(url: &str, connections: usize) -> Result<Catalog, CatalogError> {
-        let catalog =
-            Catalog { backend: Backend::Postgres(postgres::Postgres::open(url, connections).await?) };
+        let catalog = Catalog::over(Backend::Postgres(postgres::Postgres::open(url, connections).await?));
         catalog.migrate().await?;
         Ok(catalog)
+    }
+
+    fn over(backend: Backend) -> Catalog {
+        Catalog { backend, written: watch::Sender::new(0) }
+    }
+
+    /// Tells of every transaction that is committed through this handle from now on.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.written.subscribe()
     }
 
     pub fn is_shared(&self) -> bool {
@@ -100,10 +113,14 @@ impl Catalog {
         E: From<CatalogError> + Send + 'static,
         F: for<'a> FnOnce(&'a mut Tx) -> TxFuture<'a, T, E> + Send + 'static,
     {
-        match &self.backend {
+        let outcome = match &self.backend {
             Backend::Sqlite(sqlite) => sqlite.write(work).await,
             Backend::Postgres(postgres) => postgres.transaction(postgres::Begin::Write, work).await,
+        };
+        if outcome.is_ok() {
+            self.written.send_modify(|count| *count = count.wrapping_add(1));
         }
+        outcome
     }
 
     /// Runs a few short statements, each of which sees the newest committed state. What reads more than a few

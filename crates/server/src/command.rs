@@ -1,5 +1,6 @@
 //! The command line: what each subcommand takes and does.
 
+mod audit;
 mod backup;
 mod check;
 mod clients;
@@ -50,6 +51,9 @@ enum Command {
     /// The keys that sign tokens
     #[command(subcommand)]
     Keys(Keys),
+    /// The log of all changes: verify it, export it
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Show the settings in force and where each came from; secrets are starred
     Config,
     /// Read every row and every blob, verify each SHA-256, report what does not fit
@@ -145,6 +149,10 @@ async fn dispatch(args: Args) -> Result<(), Failure> {
     match command {
         Command::Config => return config(&layers),
         Command::Openapi => return openapi(),
+        // Whoever was handed an export needs no installation.
+        Command::Audit(audit::Command::Verify { file: Some(file), keys, checkpoints }) => {
+            return audit::verify_export(&file, &keys, &checkpoints);
+        }
         _ => {}
     }
     let settings = layers.settings()?;
@@ -152,6 +160,7 @@ async fn dispatch(args: Args) -> Result<(), Failure> {
         Command::Serve => serve::run(settings).await,
         Command::Clients(command) => clients::run(&settings, command).await,
         Command::Keys(Keys::Rotate) => rotate(&settings).await,
+        Command::Audit(command) => audit::run(&settings, command).await,
         Command::Check { repair } => check::run(&settings, repair).await,
         Command::Backup { folder } => backup::backup(&settings, &folder).await,
         Command::Restore { folder } => backup::restore(&settings, &folder).await,

@@ -18,6 +18,14 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
+    create_private(path, bytes)
+}
+
+/// Writes a new file that only its owner may read.
+///
+/// # Errors
+/// `AlreadyExists` when it is there.
+pub fn create_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]

@@ -2,11 +2,13 @@
 
 mod allowed;
 mod answer;
+mod audit;
 mod body;
 mod conditional;
 mod deleted;
 mod download;
 mod edge;
+mod events;
 mod files;
 mod json;
 mod library;
@@ -20,6 +22,7 @@ pub mod tls;
 mod token;
 mod upload;
 mod versions;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -45,6 +48,8 @@ use crate::auth::permission::Permission;
     tags(
         (name = "library", description = "Scripts and tools that responders run"),
         (name = "history", description = "What became of files: versions, deleted files, holds"),
+        (name = "events", description = "What happens in the library, told as it happens"),
+        (name = "audit", description = "Who changed what, and the proof that nothing of it was altered"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "metadata", description = "What the service says of itself"),
     ),
@@ -82,6 +87,14 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(deleted::purge))
         .routes(routes!(deleted::hold_deleted))
         .routes(routes!(library::usage))
+        .routes(routes!(events::events))
+        .routes(routes!(webhooks::list, webhooks::add))
+        .routes(routes!(webhooks::show, webhooks::remove))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::enable))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::checkpoint))
+        .routes(routes!(audit::key))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod blobs;
 pub mod catalog;
@@ -15,5 +16,7 @@ pub mod library;
 pub mod limit;
 pub mod metrics;
 pub mod multipart;
+pub mod news;
 pub mod odata;
 pub mod rendered;
+pub mod webhooks;

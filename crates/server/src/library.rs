@@ -8,7 +8,7 @@ pub mod expect;
 pub mod metadata;
 pub mod name;
 mod open;
-mod page;
+pub(crate) mod page;
 mod search;
 mod stage;
 pub mod sweep;

@@ -29,10 +29,13 @@ pub struct Metrics {
     swept_versions: Counter,
     swept_blobs: Counter,
     sweeps_failed: Counter,
+    delivered: Counter,
+    deliveries_failed: Counter,
     damaged: Counter,
     files: Gauge,
     content: Gauge,
     pub connections: Gauge,
+    pub event_streams: Gauge,
 }
 
 /// Seconds: from what a cached list takes to what a large upload does.
@@ -50,10 +53,13 @@ impl Metrics {
             swept_versions: Counter::default(),
             swept_blobs: Counter::default(),
             sweeps_failed: Counter::default(),
+            delivered: Counter::default(),
+            deliveries_failed: Counter::default(),
             damaged: Counter::default(),
             files: Gauge::default(),
             content: Gauge::default(),
             connections: Gauge::default(),
+            event_streams: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests answered", metrics.requests.clone());
@@ -78,10 +84,17 @@ impl Metrics {
         );
         registry.register("swept_blobs", "Blobs removed that nobody needed", metrics.swept_blobs.clone());
         registry.register("sweeps_failed", "Sweeps that ended in an error", metrics.sweeps_failed.clone());
+        registry.register("webhook_deliveries", "Events delivered to webhooks", metrics.delivered.clone());
+        registry.register(
+            "webhook_failures",
+            "Deliveries to webhooks that failed",
+            metrics.deliveries_failed.clone(),
+        );
         registry.register("damaged_downloads", "Downloads of damaged contents", metrics.damaged.clone());
         registry.register("library_files", "Files in the library", metrics.files.clone());
         registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
+        registry.register("event_streams", "Open streams of events", metrics.event_streams.clone());
         Metrics { registry, ..metrics }
     }
 
@@ -106,6 +119,14 @@ impl Metrics {
 
     pub fn sweep_failed(&self) {
         self.sweeps_failed.inc();
+    }
+
+    pub fn delivered(&self) {
+        self.delivered.inc();
+    }
+
+    pub fn delivery_failed(&self) {
+        self.deliveries_failed.inc();
     }
 
     pub fn damaged(&self) {

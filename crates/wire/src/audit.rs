@@ -1,12 +1,20 @@
 //! Entries of the audit log, and the chain through them: every entry holds the hash of the one before it, so that
 //! whoever knows the newest hash can tell whether any entry was altered, dropped, moved or slipped in.
 
+mod verify;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::note::hex;
 use crate::time::Timestamp;
 
+pub use verify::{Fault, Verified, Verifier};
+
+/// The action of the entry that follows a restore from a backup: its `before.number` is the last entry of the backup,
+/// and the numbers between are left out.
+pub const RESTORE: &str = "catalog.restore";
 /// The hash before the first entry.
 pub const FIRST: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -66,11 +74,7 @@ impl AuditEntry {
         field("target", &|out| quoted(&self.target, out));
         field("time", &|out| quoted(&self.time.to_string(), out));
         text.push('}');
-        use std::fmt::Write as _;
-        Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&Sha256::digest(text))
     }
 }
 

@@ -4,7 +4,10 @@
 pub mod audit;
 pub mod diff;
 pub mod error;
+pub mod event;
 pub mod library;
+pub mod note;
 pub mod odata;
 pub mod patch;
 pub mod time;
+pub mod webhook;

@@ -118,12 +118,15 @@ impl Caller {
         self.granted.iter().any(|granted| granted == permission.name())
     }
 
-    /// Fails unless the caller has one of `any`; the failure's text names them all.
+    /// Fails unless the caller has one of `any`. The failure's text is the original's where one of its permissions
+    /// would do, and names them all where there is none.
     pub fn require(&self, any: &[Permission]) -> Result<(), Forbidden> {
         if any.iter().any(|permission| self.has(*permission)) {
             return Ok(());
         }
-        let required: Vec<_> = any.iter().map(|permission| permission.name()).collect();
+        let originals: Vec<_> = any.iter().filter(|permission| permission.is_original()).collect();
+        let required = if originals.is_empty() { any.iter().collect() } else { originals };
+        let required: Vec<_> = required.into_iter().map(|permission| permission.name()).collect();
         Err(Forbidden {
             app: matches!(self.kind, Kind::App { .. }),
             required: required.join(","),

@@ -69,23 +69,28 @@ impl SigningKey {
 
     /// The private key as PEM.
     pub fn to_pem(&self) -> String {
-        let text = STANDARD.encode(&self.private_key);
-        let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (line, tail) = rest.split_at(rest.len().min(64));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = tail;
-        }
-        pem.push_str("-----END PRIVATE KEY-----\n");
-        pem
+        pem(&self.private_key)
     }
 
     /// Whether a token this key signed may still be alive.
     pub fn verifies(&self, token_lifetime: i64, now: Timestamp) -> bool {
         self.retired.is_none_or(|at| now < at.plus_secs(token_lifetime + SKEW))
     }
+}
+
+/// A private key in PKCS#8 form as PEM.
+pub fn pem(pkcs8: &[u8]) -> String {
+    let text = STANDARD.encode(pkcs8);
+    let mut pem = String::from("-----BEGIN PRIVATE KEY-----\n");
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, tail) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = tail;
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    pem
 }
 
 impl fmt::Debug for SigningKey {

@@ -29,9 +29,15 @@ macro_rules! permissions {
 permissions! {
     LibraryManage = "Library.Manage", "Manage live response library";
     LibraryRead = "Library.Read", "Read live response library";
+    AuditRead = "Audit.Read", "Read the audit log";
 }
 
 impl Permission {
+    /// Whether the original has it too.
+    pub fn is_original(self) -> bool {
+        self == Permission::LibraryManage
+    }
+
     /// Exact: `library.manage` or `Library.Manage ` is no permission.
     pub fn parse(name: &str) -> Option<Permission> {
         Permission::ALL.iter().copied().find(|permission| permission.name() == name)

@@ -1,5 +1,6 @@
 //! Copies a whole catalog into an empty one, whichever database either is: the heart of backup and restore.
 
+use jumpbag_wire::audit::RESTORE;
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
@@ -59,6 +60,29 @@ const TABLES: &[(&str, usize, &[&str])] = &[
     ("client_permissions", 2, &["client", "permission"]),
     ("client_secrets", 2, &["client", "sha256", "created_at", "expires_at"]),
     ("client_certificates", 2, &["client", "sha256", "pem", "created_at"]),
+    (
+        "webhooks",
+        1,
+        &[
+            "id",
+            "url",
+            "description",
+            "events",
+            "secret",
+            "created_at",
+            "created_by",
+            "disabled_at",
+            "delivered",
+            "attempts",
+            "failing_since",
+            "next_try",
+            "last_at",
+            "last_status",
+            "last_error",
+            "lease_holder",
+            "lease_until",
+        ],
+    ),
     ("signing_keys", 1, &["kid", "private_key", "created_at", "retired_at"]),
     (
         "audit",
@@ -78,6 +102,8 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "hash",
         ],
     ),
+    ("checkpoints", 1, &["number", "at", "note"]),
+    ("audit_keys", 1, &["name", "private_key", "created_at"]),
     ("tenant", 1, &["id", "created_at", "change", "head", "files", "bytes"]),
 ];
 const BATCH: u64 = 200;
@@ -161,7 +187,7 @@ pub async fn begin_anew(catalog: &Catalog, actor: Actor, now: Timestamp) -> Resu
                 tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
                 let turn = audit::turn(tx).await?;
                 let change = Change {
-                    action: "catalog.restore",
+                    action: RESTORE,
                     target: "catalog",
                     before: Some(json!({ "number": last })),
                     after: None,

@@ -6,6 +6,7 @@ use super::{CatalogError, Tx, audit};
 const MIGRATIONS: &[(i64, Text)] = &[
     (1, Text::Common(include_str!("../../migrations/0001_library.sql"))),
     (2, Text::Common(include_str!("../../migrations/0002_history.sql"))),
+    (3, Text::Common(include_str!("../../migrations/0003_checkpoints.sql"))),
     (
         4,
         Text::Own {
@@ -13,6 +14,7 @@ const MIGRATIONS: &[(i64, Text)] = &[
             postgres: include_str!("../../migrations/0004_search.postgres.sql"),
         },
     ),
+    (5, Text::Common(include_str!("../../migrations/0005_webhooks.sql"))),
 ];
 
 enum Text {

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt as _;
 use jumpbag_wire::time::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::Failure;
+use super::{Failure, audit};
 use crate::app::Stores;
 use crate::blobs::{BlobError, BlobStore};
 use crate::catalog::contents::{self, Content, Place};
@@ -36,6 +36,9 @@ pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
     let mut report = Report::default();
     contents(&stores, &mut report).await?;
     rows(&stores, &mut report).await?;
+    if let Err(fault) = audit::verify(settings, &stores, &[], &[]).await? {
+        report.problems.push(format!("audit log, {fault}"));
+    }
     ownerless(&library, &mut report, repair).await?;
     for problem in &report.problems {
         println!("{problem}");

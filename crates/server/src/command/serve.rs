@@ -17,6 +17,7 @@ use crate::catalog::LOG_TARGET;
 use crate::catalog::audit::Actor;
 use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
+use crate::webhooks::deliver;
 
 /// A line for whoever started the server. Nobody may be reading any more, and that must not stop a stop.
 macro_rules! say {
@@ -58,7 +59,10 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     if let Some(identity) = identity {
         tasks.spawn(identity.follow(stopped.clone()));
     }
+    tasks.spawn(news(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(deliver::run(Arc::clone(&app), stopped.clone(), Timestamp::now));
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
     tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
@@ -71,6 +75,8 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     say!("stopping: requests under way may finish");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
+    // What the last requests changed is sealed as well.
+    seal_once(&app).await;
     say!("stopped");
     Ok(())
 }
@@ -161,6 +167,10 @@ Try it: get a token, upload a file, list the library.
     Ok(())
 }
 
+async fn news(app: Arc<App>, stop: watch::Receiver<bool>) {
+    app.news.follow(&app.catalog, stop).await;
+}
+
 async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     for round in 0u64.. {
         let now = Timestamp::now();
@@ -200,6 +210,23 @@ async fn follow(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         if let Err(e) = followed.await {
             tracing::error!(error = e.chain(), "the search index is not up to date: it is tried again");
         }
+    }
+}
+
+async fn seal(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let every = Duration::from_secs(app.settings.audit_checkpoint_seconds);
+    loop {
+        seal_once(&app).await;
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(every) => {}
+        }
+    }
+}
+
+async fn seal_once(app: &App) {
+    if let Err(e) = app.seal_audit(Timestamp::now()).await {
+        tracing::error!(error = e.chain(), "the audit log was not sealed: it is tried again later");
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::{Layers, Problems};
 use crate::auth::issuers::{IssuerConfig, clashes};
+use crate::webhooks::address::Network;
 
 /// How the API's listener speaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +44,18 @@ pub struct Settings {
     pub upload_memory_bytes: usize,
     pub body_idle_seconds: u64,
     pub upload_seconds: u64,
+    pub event_streams: usize,
+    pub webhook_networks: Vec<Network>,
+    pub webhook_timeout_seconds: u64,
+    pub webhook_retry_seconds: i64,
+    pub webhook_give_up_days: i64,
     pub tenant_names: Vec<String>,
     pub token_lifetime_seconds: i64,
     pub audiences: Vec<String>,
     pub issuers: Vec<IssuerConfig>,
+    /// `None`: the key is in the catalog.
+    pub audit_key_file: Option<PathBuf>,
+    pub audit_checkpoint_seconds: u64,
     pub rate_limits: bool,
     pub library_calls_per_minute: u32,
     pub library_calls_per_hour: u32,
@@ -97,10 +106,17 @@ impl Reader<'_> {
         let upload_memory_bytes = self.number("upload_memory_bytes", 1 << 20, 1 << 40);
         let body_idle_seconds = self.number("body_idle_seconds", 1, 3600);
         let upload_seconds = self.number("upload_seconds", 1, 12 * 3600);
+        let event_streams = self.number("event_streams", 0, 1_000_000);
+        let webhook_networks = self.list("webhook_networks", "a list of networks such as `10.0.0.0/8`");
+        let webhook_timeout_seconds = self.number("webhook_timeout_seconds", 1, 60);
+        let webhook_retry_seconds = self.number("webhook_retry_seconds", 1, 3600);
+        let webhook_give_up_days = self.number("webhook_give_up_days", 0, 365);
         let tenant_names = self.list("tenant_names", "a list of domain names");
         let token_lifetime_seconds = self.number("token_lifetime_seconds", 60, 24 * 3600);
         let audiences = self.list("audiences", "a list of audiences");
         let issuers = self.issuers();
+        let audit_key_file = self.text("audit_key_file", "a PEM file, or empty");
+        let audit_checkpoint_seconds = self.number("audit_checkpoint_seconds", 1, 24 * 3600);
         let rate_limits = self.boolean("rate_limits");
         let library_calls_per_minute = self.number("library_calls_per_minute", 0, 1_000_000);
         let library_calls_per_hour = self.number("library_calls_per_hour", 0, 10_000_000);
@@ -130,10 +146,17 @@ impl Reader<'_> {
             upload_memory_bytes: upload_memory_bytes? as usize,
             body_idle_seconds: body_idle_seconds?,
             upload_seconds: upload_seconds?,
+            event_streams: event_streams? as usize,
+            webhook_networks,
+            webhook_timeout_seconds: webhook_timeout_seconds?,
+            webhook_retry_seconds: webhook_retry_seconds? as i64,
+            webhook_give_up_days: webhook_give_up_days? as i64,
             tenant_names,
             token_lifetime_seconds: token_lifetime_seconds? as i64,
             audiences,
             issuers,
+            audit_key_file: audit_key_file.filter(|file| !file.is_empty()).map(PathBuf::from),
+            audit_checkpoint_seconds: audit_checkpoint_seconds?,
             rate_limits: rate_limits?,
             library_calls_per_minute: library_calls_per_minute? as u32,
             library_calls_per_hour: library_calls_per_hour? as u32,

@@ -39,6 +39,14 @@ impl Needs for LibraryManage {
     const FAMILY: Family = Family::Library;
 }
 
+/// Seeing the audit log.
+pub struct AuditRead;
+
+impl Needs for AuditRead {
+    const ANY_OF: &'static [Permission] = &[Permission::AuditRead];
+    const FAMILY: Family = Family::Library;
+}
+
 /// A caller who may do what `N` needs.
 pub struct Allowed<N> {
     pub caller: Arc<Caller>,

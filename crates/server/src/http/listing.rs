@@ -7,7 +7,6 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::Full;
-use jumpbag_wire::library::LibraryFile;
 use jumpbag_wire::odata::Collection;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,6 +18,8 @@ use crate::error::Error;
 use crate::library::Listing;
 use crate::odata::{Property, Query};
 use crate::rendered::Rendered;
+
+const PATH: &str = "/api/libraryfiles";
 
 pub async fn answer(
     app: &App,
@@ -34,7 +35,7 @@ pub async fn answer(
     }
     if !query.is_plain() {
         let place = app.listings.place().await?;
-        let (link, select) = (NextLink { base, raw }, query.select.clone());
+        let (link, select) = (NextLink { base, path: PATH, raw }, query.select.clone());
         let listing = app.library.list(query).await?;
         // A change between the two readings: this answer must not pass for the state before it.
         let etag =
@@ -57,7 +58,7 @@ pub async fn answer(
 }
 
 /// A body that holds its place until its last byte is taken.
-fn held(page: Vec<u8>, place: OwnedSemaphorePermit) -> Body {
+pub(super) fn held(page: Vec<u8>, place: OwnedSemaphorePermit) -> Body {
     Body::new(Full::new(Bytes::from_owner(Held { page, _place: place })))
 }
 
@@ -82,7 +83,7 @@ async fn first_page(app: &App, base: &str, query: Query, change: i64) -> Result<
     }
     let listing = app.library.list(query).await?;
     let change = listing.change;
-    let json = render(&NextLink { base, raw: None }, listing, None)?;
+    let json = render(&NextLink { base, path: PATH, raw: None }, listing, None)?;
     let fresh = Arc::new(Rendered::new(change, base, json));
     app.listings.keep(Arc::clone(&fresh));
     Ok(fresh)
@@ -112,8 +113,8 @@ fn render(link: &NextLink<'_>, listing: Listing, select: Option<&[&Property]>) -
     serde_json::to_vec(&Collection { context, count: listing.count, value, next_link }).map_err(failed)
 }
 
-/// The chosen properties of a file, in the order in which they were chosen.
-struct Chosen<'a>(Vec<(&'a str, serde_json::Value)>);
+/// The chosen properties of an entity, in the order in which they were chosen.
+pub(super) struct Chosen<'a>(Vec<(&'a str, serde_json::Value)>);
 
 impl serde::Serialize for Chosen<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -121,19 +122,23 @@ impl serde::Serialize for Chosen<'_> {
     }
 }
 
-fn chosen<'a>(file: &LibraryFile, names: &[&'a str]) -> Result<Chosen<'a>, serde_json::Error> {
-    let mut all = serde_json::to_value(file)?;
+pub(super) fn chosen<'a>(
+    entity: &impl serde::Serialize,
+    names: &[&'a str],
+) -> Result<Chosen<'a>, serde_json::Error> {
+    let mut all = serde_json::to_value(entity)?;
     Ok(Chosen(names.iter().map(|name| (*name, all[*name].take())).collect()))
 }
 
 /// The address of the next page: the options of this one, but for where it begins.
-struct NextLink<'a> {
-    base: &'a str,
-    raw: Option<&'a str>,
+pub(super) struct NextLink<'a> {
+    pub base: &'a str,
+    pub path: &'static str,
+    pub raw: Option<&'a str>,
 }
 
 impl NextLink<'_> {
-    fn to(&self, token: &str) -> String {
+    pub fn to(&self, token: &str) -> String {
         let mut options: Vec<String> = self
             .raw
             .unwrap_or_default()
@@ -146,7 +151,7 @@ impl NextLink<'_> {
             .map(str::to_owned)
             .collect();
         options.push(format!("$skiptoken={token}"));
-        format!("{}/api/libraryfiles?{}", self.base, options.join("&"))
+        format!("{}{}?{}", self.base, self.path, options.join("&"))
     }
 }
 

@@ -161,7 +161,8 @@ fn next(query: &Query, change: i64, offset: u64, found: &[LibraryFile]) -> Resul
     Ok(encode(change, &resume))
 }
 
-fn value(literal: Literal) -> Value {
+/// A literal as a parameter of a statement.
+pub(crate) fn value(literal: Literal) -> Value {
     match literal {
         // No filter has a list for a parameter.
         Literal::Null | Literal::Texts(_) => Value::Null,

@@ -41,9 +41,11 @@ mod past;
 pub mod random;
 mod registry;
 mod rows;
+mod sealing;
 pub mod totals;
 mod transactions;
 mod upgrading;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -271,12 +273,26 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/past.rs"),
         include_str!("conformance_catalog/registry.rs"),
         include_str!("conformance_catalog/rows.rs"),
+        include_str!("conformance_catalog/sealing.rs"),
         include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
+        include_str!("conformance_catalog/upgrading.rs"),
+        include_str!("conformance_catalog/webhooks.rs"),
     ];
-    for module in
-        ["files", "contents", "history", "retries", "search", "clients", "keys", "audit", "calls", "copy"]
-    {
+    for module in [
+        "files",
+        "contents",
+        "history",
+        "retries",
+        "search",
+        "clients",
+        "keys",
+        "audit",
+        "calls",
+        "checkpoints",
+        "copy",
+        "webhooks",
+    ] {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");
         let missing = functions.iter().map(|name| match name.as_str() {

@@ -31,10 +31,12 @@ impl Operation {
             ("{fileName}", "a.ps1"),
             ("{id}", "1"),
             ("{version}", "1"),
-            ("{other}", "1"),
+            ("{other}", "2"),
         ]
         .iter()
         .fold(self.path.clone(), |path, (parameter, value)| path.replace(parameter, value));
+        // A stream has no end: this one is asked for what it refuses.
+        let path = path.replace("/library/events", "/library/events?after=never");
         assert!(!path.contains('{'), "`{path}`: say here what stands for its parameters");
         client.call(self.method.clone(), &path).await
     }
@@ -150,11 +152,13 @@ async fn every_operation_is_there_and_protected_as_it_says() {
 
         let answer = operation.call(&strangers, &tenant).await;
         assert_refused(&shown, &answer, 403, "Forbidden");
+        // As the original says it, where the original has a permission that would do.
+        let original = permissions.iter().find(|permission| *permission == "Library.Manage");
         assert_eq!(
             answer.error_message(),
             format!(
                 "Missing application roles. API required roles: {}, application roles: Machine.Read.All.",
-                permissions.join(",")
+                original.cloned().unwrap_or_else(|| permissions.join(","))
             ),
             "{shown}"
         );

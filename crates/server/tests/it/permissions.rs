@@ -126,11 +126,11 @@ async fn without_the_permission_the_text_is_the_originals() {
         told += &format!("{}\n", caller.get("/api/libraryfiles").await.error_message());
     }
     insta::assert_snapshot!(told, @r"
-    Missing application roles. API required roles: Library.Read,Library.Manage, application roles: .
-    Missing application roles. API required roles: Library.Read,Library.Manage, application roles: Alert.ReadWrite.All,Machine.Read.All.
-    Missing application roles. API required roles: Library.Read,Library.Manage, application roles: library.manage,Library.Manage.All,*.
-    Missing delegated scopes. API required scopes: Library.Read,Library.Manage, delegated scopes: Machine.Read,Machine.Scan.
-    Missing delegated scopes. API required scopes: Library.Read,Library.Manage, delegated scopes: .
+    Missing application roles. API required roles: Library.Manage, application roles: .
+    Missing application roles. API required roles: Library.Manage, application roles: Alert.ReadWrite.All,Machine.Read.All.
+    Missing application roles. API required roles: Library.Manage, application roles: library.manage,Library.Manage.All,*.
+    Missing delegated scopes. API required scopes: Library.Manage, delegated scopes: Machine.Read,Machine.Scan.
+    Missing delegated scopes. API required scopes: Library.Manage, delegated scopes: .
     ");
     let refused = bag.anonymous().with_token(&provider.signed(json!({ "roles": [] })).await);
     insta::assert_snapshot!(refused.get("/api/libraryfiles").await.snapshot(), @r#"
@@ -141,7 +141,7 @@ async fn without_the_permission_the_text_is_the_originals() {
     {
       "error": {
         "code": "Forbidden",
-        "message": "Missing application roles. API required roles: Library.Read,Library.Manage, application roles: .",
+        "message": "Missing application roles. API required roles: Library.Manage, application roles: .",
         "target": "[id-1]"
       }
     }

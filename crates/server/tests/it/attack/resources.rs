@@ -175,19 +175,15 @@ async fn downloads_that_nobody_takes_end_and_hold_up_nobody_for_long() {
         for _ in 0..8 {
             let mut starved = Http2::connect(&bag.url(), Some(window)).await;
             for _ in 0..64 {
-                starved.get("/api/libraryfiles/a.bin/content", &token).await.expect("an open connection");
+                // Whoever is slow to ask may be hung up on meanwhile.
+                let _ = starved.get("/api/libraryfiles/a.bin/content", &token).await;
             }
             held.push(starved);
         }
-        bag.logged(&["a download is not taken"]).await;
-        // Those who wait for memory are refused in the end; this one asks again, as it is told to.
-        let content =
-            crate::support::poll::eventually_within(Duration::from_secs(60), "it is served", async || {
-                let answer = bag.client().await.get("/api/libraryfiles/a.bin/content").await;
-                assert!([200, 503].contains(&answer.status), "{}", answer.text());
-                (answer.status == 200).then_some(answer.body)
-            });
-        assert_eq!(content.await.len(), BYTES);
+        // They have all the memory there is, until they are hung up on: this one waits, and is not refused.
+        let content = bag.client().await.get("/api/libraryfiles/a.bin/content").await.expect_status(200);
+        assert_eq!(content.body.len(), BYTES);
+        bag.logged(&["WARN", "a download is not taken"]).await;
         assert!(peak(&bag) < MOST, "{} MiB", peak(&bag));
     }
 }

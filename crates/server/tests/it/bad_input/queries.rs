@@ -5,8 +5,8 @@ use crate::support::SOON;
 use crate::support::raw::Raw;
 
 const PROPERTIES: &str = "`LibraryFiles` has fileName, sha256, description, creationTime, lastUpdatedTime, createdBy, \
-                          hasParameters, parametersDescription, id, size, version, tags, platforms, category, \
-                          instructions, legalHold";
+                          hasParameters, parametersDescription, id, size, version, tags, platforms, \
+                          category, instructions, legalHold";
 
 #[tokio::test]
 async fn options_that_mean_nothing() {

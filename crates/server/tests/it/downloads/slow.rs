@@ -17,6 +17,13 @@ fn open_blobs(ground: &Ground) -> usize {
     links.filter(|link| link.starts_with(&blobs)).count()
 }
 
+/// How many bytes the server has read so far, from wherever.
+fn bytes_read(ground: &Ground) -> usize {
+    let counts = std::fs::read_to_string(format!("/proc/{}/io", ground.bag.process_id())).expect("a process");
+    let read = counts.lines().find_map(|line| line.strip_prefix("rchar: ")).expect("a count");
+    read.parse().expect("a number")
+}
+
 /// Somebody who has read the head of an answer, and nothing more.
 async fn begun(ground: &Ground) -> Raw {
     let token = ground.bag.token(&["Library.Manage"]).await;
@@ -33,11 +40,14 @@ async fn begun(ground: &Ground) -> Raw {
 async fn a_client_that_goes_away_ends_the_reading() {
     let ground = Ground::folder().await;
     ground.upload("a.bin", &noise(SIZE)).await;
+    let before = bytes_read(&ground);
     let raw = begun(&ground).await;
     // It waits for whoever reads.
     assert_eq!(open_blobs(&ground), 1);
     drop(raw);
     eventually("nothing is open", async || (open_blobs(&ground) == 0).then_some(())).await;
+    let read = bytes_read(&ground) - before;
+    assert!(read < SIZE, "{read} bytes were read");
     assert!(ground.get("a.bin", &[]).await.expect_status(200).body == noise(SIZE));
 }
 

@@ -10,10 +10,12 @@ pub mod poll;
 pub mod postgres;
 pub mod process;
 pub mod raw;
+pub mod receiver;
 pub mod s3;
 pub mod server;
 pub mod shared;
 pub mod snapshot;
+pub mod stream;
 
 use std::path::PathBuf;
 use std::sync::Once;
