@@ -130,6 +130,24 @@ pub(super) async fn forget(tx: &mut Tx, version: i64) -> Result<(), CatalogError
     Ok(())
 }
 
+/// Takes words that no version has any more out of the index's files, a piece at a time; whether there is more to
+/// do. What [`forget`] leaves in SQLite's index is found no more, but there to be read. PostgreSQL's `vacuum` does it
+/// there.
+pub async fn compact(tx: &mut Tx, first: bool) -> Result<bool, CatalogError> {
+    /// Pages that one step may write.
+    const STEP: i64 = 500;
+    if tx.is_postgres() {
+        return Ok(false);
+    }
+    let before: i64 = tx.one("select total_changes()", &[]).await?.take()?;
+    // A negative number begins to merge everything, a positive one goes on.
+    let step = if first { -STEP } else { STEP };
+    tx.execute("insert into documents (documents, rank) values ('merge', $1)", &[step.into()]).await?;
+    let after: i64 = tx.one("select total_changes()", &[]).await?.take()?;
+    // The step itself counts as one.
+    Ok(after - before >= 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{MAX_WORDS, first_words, tsvector};

@@ -1,6 +1,8 @@
 //! What nobody needs any more goes: versions of deleted files after the retention time, blobs that lost their
 //! content, and blobs that never got one. A row goes before its blob; a blob goes only when no row names it.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::TryStreamExt as _;
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -39,10 +41,14 @@ impl Library {
         loop {
             let removed = self.catalog.write(move |tx| Box::pin(expire(tx, protected, now))).await?;
             swept.versions += removed;
+            if removed > 0 {
+                self.forgotten.store(true, Ordering::Relaxed);
+            }
             if removed < BATCH.unsigned_abs() {
                 break;
             }
         }
+        self.compact().await?;
         let forgotten = now.plus_secs(-RETRY_SECS);
         self.catalog
             .write(move |tx| Box::pin(async move { Ok::<_, Error>(retries::forget(tx, forgotten).await?) }))

@@ -31,6 +31,7 @@ macro_rules! on_both {
         })*
     };
 }
+mod auditing;
 mod copying;
 mod expiry;
 mod filters;
@@ -264,6 +265,7 @@ const NULL: Cell = Cell(Value::Null);
 fn every_public_function_is_in_this_suite() {
     let suite = [
         include_str!("conformance_catalog.rs"),
+        include_str!("conformance_catalog/auditing.rs"),
         include_str!("conformance_catalog/copying.rs"),
         include_str!("conformance_catalog/expiry.rs"),
         include_str!("conformance_catalog/filters.rs"),
