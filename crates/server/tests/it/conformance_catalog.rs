@@ -42,6 +42,7 @@ mod past;
 pub mod random;
 mod registry;
 mod rows;
+mod sealing;
 pub mod totals;
 mod transactions;
 mod upgrading;
@@ -274,8 +275,10 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/past.rs"),
         include_str!("conformance_catalog/registry.rs"),
         include_str!("conformance_catalog/rows.rs"),
+        include_str!("conformance_catalog/sealing.rs"),
         include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
+        include_str!("conformance_catalog/upgrading.rs"),
         include_str!("conformance_catalog/webhooks.rs"),
     ];
     for module in [
