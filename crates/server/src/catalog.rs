@@ -2,6 +2,7 @@
 //! It knows no rules: it says no only by constraint. Every write runs in one transaction that is durable when
 //! `write` returns.
 
+pub mod actions;
 pub mod audit;
 pub mod calls;
 pub mod checkpoints;
@@ -11,6 +12,7 @@ pub mod copy;
 pub mod files;
 pub mod history;
 pub mod keys;
+pub mod machines;
 mod migrate;
 mod postgres;
 pub mod retries;

@@ -103,7 +103,8 @@ pub async fn owned(tx: &mut Tx, blobs: &[String]) -> Result<Vec<String>, Catalog
     }
     let list = (1..=blobs.len()).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ");
     let sql = format!(
-        "select blob from contents where blob in ({list}) union select blob from garbage where blob in ({list})"
+        "select blob from contents where blob in ({list}) union select blob from garbage where blob in ({list}) \
+         union select blob from output where blob in ({list})"
     );
     let params: Vec<Value> = blobs.iter().map(|blob| blob.as_str().into()).collect();
     let rows = tx.query(&sql, &params).await?;
@@ -136,12 +137,12 @@ pub async fn forget_garbage(tx: &mut Tx, blob: &str) -> Result<(), CatalogError>
     Ok(())
 }
 
-/// Removes a content that no version has any more. Its blob becomes garbage.
+/// Removes a content that no version has any more and no open action needs. Its blob becomes garbage.
 pub(super) async fn free(tx: &mut Tx, turn: &mut Turn, id: i64, now: Timestamp) -> Result<(), CatalogError> {
     let freed = tx
         .first(
             "delete from contents where id = $1 and not exists (select 1 from versions where content = $1) \
-             returning size, blob",
+             and not exists (select 1 from commands where content = $1) returning size, blob",
             &[id.into()],
         )
         .await?;

@@ -78,7 +78,7 @@ pub(super) fn metadata(row: &mut Row) -> Result<Metadata, CatalogError> {
     })
 }
 
-fn labels(row: &mut Row) -> Result<Vec<String>, CatalogError> {
+pub(super) fn labels(row: &mut Row) -> Result<Vec<String>, CatalogError> {
     let text: String = row.take()?;
     if text == "[]" {
         return Ok(Vec::new());
