@@ -52,8 +52,10 @@ create table actions (
     cancelled_by text,
     cancel_comment text,
     cancelled_at integer,
-    deadline integer not null
+    deadline integer not null,
+    ended integer
 );
+create index actions_ended on actions (ended) where ended is not null;
 create index actions_open on actions (machine, number) where status in ('Pending', 'InProgress');
 create index actions_machine on actions (machine, number);
 

@@ -41,6 +41,9 @@ pub enum Error {
     MethodNotAllowed { method: String, path: String },
     #[error("request body was not sent in time: {0}")]
     Slow(String),
+    /// The machine is busy.
+    #[error("{0}")]
+    ActiveRequest(String),
     #[error("{0}")]
     TooManyRequests(String, u64),
     #[error(transparent)]
@@ -77,6 +80,7 @@ impl Error {
             Error::PreconditionFailed(_) => (StatusCode::PRECONDITION_FAILED, "PreconditionFailed"),
             Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RangeNotSatisfiable"),
             Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "BadRequest"),
+            Error::ActiveRequest(_) => (StatusCode::BAD_REQUEST, "ActiveRequestAlreadyExists"),
             Error::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "BadRequest"),
             Error::TooManyRequests(..) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Error::Catalog(CatalogError::Full(_)) | Error::Blobs(BlobError::Full(_)) => {

@@ -31,7 +31,7 @@ pub const PROTOCOL: &str = "jumpbag-agent.v1";
 /// Bytes of a text frame.
 pub const MAX_TEXT: usize = 256 * 1024;
 /// Bytes of data in a chunk.
-pub const MAX_DATA: usize = 128 * 1024;
+pub const MAX_DATA: usize = 256 * 1024;
 
 /// What is signed when an agent enrols and when it connects: no signature for one passes for another.
 pub fn enroll_text(token: &str, public_key: &str) -> String {

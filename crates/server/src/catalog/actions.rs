@@ -229,13 +229,12 @@ pub async fn count_open(tx: &mut Tx) -> Result<u64, CatalogError> {
     Ok(tx.one(&sql, &[]).await?.take::<i64>()?.unsigned_abs())
 }
 
-/// Machines with an action that a change after one made or that is not final since before, with the number of its
-/// newest.
-pub async fn waiting(tx: &mut Tx, after: i64) -> Result<Vec<(String, i64)>, CatalogError> {
-    let sql =
-        format!("select a.machine, a.number from actions a where {OPEN} and a.number > $1 order by a.number");
-    let rows = tx.query(&sql, &[after.into()]).await?;
-    rows.into_iter().map(|mut row| Ok((row.take()?, row.take()?))).collect()
+/// Machines with an action that a change after this one made or ended.
+pub async fn touched(tx: &mut Tx, after: i64) -> Result<Vec<String>, CatalogError> {
+    let sql = "select a.machine from actions a where a.number > $1 \
+               union select a.machine from actions a where a.ended > $1";
+    let rows = tx.query(sql, &[after.into()]).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
 }
 
 /// Actions that are not final although their time is over: pending ones after their deadline, others that began
@@ -286,6 +285,12 @@ pub async fn set_status(
 ) -> Result<(), CatalogError> {
     let sql = "update actions set status = $2, updated_at = $3 where number = $1";
     tx.execute(sql, &[action.into(), name(&status), now.into()]).await?;
+    Ok(())
+}
+
+/// Writes down the change that gave an action its final status.
+pub async fn set_ended(tx: &mut Tx, action: i64, change: i64) -> Result<(), CatalogError> {
+    tx.execute("update actions set ended = $2 where number = $1", &[action.into(), change.into()]).await?;
     Ok(())
 }
 

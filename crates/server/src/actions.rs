@@ -1,0 +1,372 @@
+//! MACHINE ACTIONS: create, assign, report, cancel, expire: the state machine. An action is bound to the bytes that its
+//! library files had when it was made; it goes from pending over in progress to one final status, and stays there.
+
+pub mod output;
+mod request;
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jumpbag_wire::action::{ActionCommand, ActionStatus, Command, CommandStatus, MachineAction};
+use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, Outcome, assignment_text};
+use jumpbag_wire::time::Timestamp;
+use serde_json::json;
+
+use crate::agents::AgentKey;
+use crate::blobs::BlobStore;
+use crate::catalog::actions::{self, ActionRow, CommandRow, OutputId};
+use crate::catalog::audit::{self, Actor, Change};
+use crate::catalog::{Catalog, Tx};
+use crate::error::Error;
+use crate::machines;
+
+pub use request::{NewAction, NewCommand};
+
+/// What the operator decided about actions.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// Whether an action may wait for another on the same machine.
+    pub queue: bool,
+    /// Actions that may be open at a time.
+    pub sessions: u64,
+    /// How long an action may wait for its machine, in seconds.
+    pub queue_seconds: i64,
+    /// How long a command may run, in seconds.
+    pub script_seconds: u64,
+}
+
+/// How long after the end of its time an action that began is waited for: its machine may be away, and keeps what it
+/// has to say.
+const SILENCE_SECS: i64 = 24 * 3600;
+/// Actions that end in one step.
+const BATCH: i64 = 100;
+
+pub struct Actions {
+    catalog: Arc<Catalog>,
+    blobs: BlobStore,
+    rules: Rules,
+}
+
+/// What an agent is to be told.
+#[derive(Debug, Clone)]
+pub struct Assigned {
+    pub command: CommandId,
+    pub assignment: String,
+    pub signature: String,
+}
+
+impl Actions {
+    pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Actions {
+        Actions { catalog, blobs, rules }
+    }
+
+    /// Makes an action, bound to the library as it is now.
+    ///
+    /// # Errors
+    /// `NotFound` without such a machine; `InvalidInput` when a library file is missing; `ActiveRequest` when the
+    /// machine is busy; `TooManyRequests` when too many actions are open.
+    pub async fn create(
+        &self,
+        machine: &str,
+        new: NewAction,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<MachineAction, Error> {
+        let (machine, rules) = (machine.to_owned(), self.rules.clone());
+        let row =
+            self.catalog.write(move |tx| Box::pin(request::commit(tx, machine, new, rules, actor, now)));
+        row.await.map(shown)
+    }
+
+    pub async fn find(&self, id: &str) -> Result<MachineAction, Error> {
+        self.row(id).await.map(shown)
+    }
+
+    async fn row(&self, id: &str) -> Result<ActionRow, Error> {
+        let wanted = known(id)?;
+        let row = self.catalog.read(move |tx| Box::pin(async move { found(tx, &wanted).await }));
+        row.await
+    }
+
+    /// Ends an action that is not final; one that is stays as it is.
+    pub async fn cancel(
+        &self,
+        id: &str,
+        comment: &str,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<MachineAction, Error> {
+        let (id, comment) = (known(id)?, comment.to_owned());
+        let row = self.catalog.write(move |tx| {
+            Box::pin(async move {
+                let action = found(tx, &id).await?;
+                if action.status.is_final() {
+                    return Ok(action);
+                }
+                actions::set_cancelled(tx, action.number, &actor.name, &comment, now).await?;
+                let why = json!({ "comment": comment });
+                finish(tx, &action, ActionStatus::Cancelled, Some(why), &actor, now).await?;
+                found(tx, &id).await
+            })
+        });
+        row.await.map(shown)
+    }
+
+    /// Ends actions whose time is over; how many those were.
+    pub async fn expire(&self, now: Timestamp) -> Result<u64, Error> {
+        let begun = now.plus_secs(-(SILENCE_SECS + self.rules.script_seconds as i64));
+        let ended = self.catalog.write(move |tx| {
+            Box::pin(async move {
+                audit::wait(tx).await?;
+                let overdue = actions::overdue(tx, now, begun, BATCH).await?;
+                for action in &overdue {
+                    finish(tx, action, ActionStatus::TimeOut, None, &Actor::operator("expire"), now).await?;
+                }
+                Ok::<_, Error>(overdue.len() as u64)
+            })
+        });
+        ended.await
+    }
+
+    /// What a machine is to do next: the first command that has not ended of its oldest open action.
+    pub async fn next(&self, machine: &str, key: &AgentKey, now: Timestamp) -> Result<Option<Assigned>, Error> {
+        let (id, script_seconds) = (machine.to_owned(), self.rules.script_seconds);
+        let open = self.catalog.write(move |tx| {
+            Box::pin(async move {
+                let Some(action) = actions::open(tx, &id).await? else { return Ok(None) };
+                if action.status == ActionStatus::Pending && action.deadline < now {
+                    // It is about to be ended.
+                    return Ok(None);
+                }
+                let command = action.commands.iter().find(|command| !command.has_ended()).cloned();
+                let Some(mut command) = command else { return Ok(None) };
+                if command.status == CommandStatus::Created {
+                    command.status = CommandStatus::Submitted;
+                    actions::set_command(tx, action.number, &command).await?;
+                }
+                Ok::<_, Error>(Some((action, command)))
+            })
+        });
+        let Some((action, command)) = open.await? else { return Ok(None) };
+        let id = command_id(&action, &command);
+        let assignment = Assignment {
+            machine_id: action.machine,
+            command: id.clone(),
+            kind: command.kind,
+            content: command.file.map(|file| AssignedContent {
+                name: file.file_name,
+                sha256: file.sha256,
+                size: file.size,
+            }),
+            args: command.args,
+            path: command.path,
+            timeout_seconds: script_seconds,
+            not_after: action.deadline,
+        };
+        let assignment = serde_json::to_string(&assignment).map_err(|e| Error::Internal(e.to_string()))?;
+        let signature = BASE64.encode(key.sign(&assignment_text(&assignment)));
+        Ok(Some(Assigned { command: id, assignment, signature }))
+    }
+
+    /// A machine says that it has started a command.
+    pub async fn started(
+        &self,
+        machine: &str,
+        command: CommandId,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let machine = machine.to_owned();
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let (action, mut row) = of_machine(tx, &machine, &command).await?;
+                    if action.status.is_final() || row.has_ended() {
+                        return Ok(());
+                    }
+                    row.status = CommandStatus::Executing;
+                    row.started_at = Some(at.min(now));
+                    actions::set_command(tx, action.number, &row).await?;
+                    Ok(actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?)
+                })
+            })
+            .await
+    }
+
+    /// A machine says how a command ended. It counts once; `false` when output is missing that it tells of.
+    pub async fn finished(
+        &self,
+        machine: &str,
+        command: CommandId,
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let machine = machine.to_owned();
+        self.catalog.write(move |tx| Box::pin(finished(tx, machine, command, outcome, now))).await
+    }
+
+    /// The bytes that a command of a machine is bound to.
+    pub async fn content(&self, machine: &str, command: CommandId) -> Result<(String, u64), Error> {
+        let machine = machine.to_owned();
+        let pinned = self.catalog.read(move |tx| {
+            Box::pin(async move {
+                let (action, row) = of_machine(tx, &machine, &command).await?;
+                Ok::<_, Error>(row.file.filter(|_| !action.status.is_final()))
+            })
+        });
+        let file = pinned.await?.ok_or_else(|| Error::NotFound("the command has no content".into()))?;
+        Ok((file.sha256, file.size))
+    }
+
+    /// Whether a command of a machine is not to be run any more.
+    pub async fn is_over(&self, machine: &str, command: CommandId) -> Result<bool, Error> {
+        let machine = machine.to_owned();
+        self.catalog
+            .read(move |tx| {
+                Box::pin(async move {
+                    let (action, row) = of_machine(tx, &machine, &command).await?;
+                    Ok(action.status.is_final() || row.has_ended())
+                })
+            })
+            .await
+    }
+}
+
+/// An id that may be one.
+fn known(id: &str) -> Result<String, Error> {
+    match uuid::Uuid::parse_str(id) {
+        Ok(id) => Ok(id.to_string()),
+        Err(_) => Err(absent(id)),
+    }
+}
+
+fn absent(id: &str) -> Error {
+    let shown: String = id.chars().take(60).collect();
+    Error::NotFound(format!("Machine action {} was not found", shown.escape_debug()))
+}
+
+async fn found(tx: &mut Tx, id: &str) -> Result<ActionRow, Error> {
+    actions::find(tx, id).await?.ok_or_else(|| absent(id))
+}
+
+fn command_id(action: &ActionRow, command: &CommandRow) -> CommandId {
+    CommandId { action: action.id.clone(), index: u32::try_from(command.number).unwrap_or(u32::MAX) }
+}
+
+/// A command that is this machine's and nobody else's.
+async fn of_machine(
+    tx: &mut Tx,
+    machine: &str,
+    command: &CommandId,
+) -> Result<(ActionRow, CommandRow), Error> {
+    let action = found(tx, &known(&command.action)?).await?;
+    let row = action.commands.iter().find(|row| row.number == i64::from(command.index)).cloned();
+    match row.filter(|_| action.machine == machine) {
+        Some(row) => Ok((action, row)),
+        None => Err(absent(&command.action)),
+    }
+}
+
+async fn finished(
+    tx: &mut Tx,
+    machine: String,
+    command: CommandId,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let (action, mut row) = of_machine(tx, &machine, &command).await?;
+    if row.has_ended() {
+        return Ok(true);
+    }
+    for end in &outcome.output {
+        let id = OutputId { action: action.number, command: row.number, stream: end.stream };
+        if actions::output_size(tx, id).await? != end.size {
+            return Ok(false);
+        }
+    }
+    row.status = if outcome.succeeded { CommandStatus::Completed } else { CommandStatus::Failed };
+    row.started_at = row.started_at.or(outcome.started.map(|at| at.min(now)));
+    row.ended_at = Some(outcome.ended.min(now));
+    row.errors = outcome.errors;
+    row.exit_code = outcome.exit_code;
+    row.ends = Some(outcome.output);
+    actions::set_command(tx, action.number, &row).await?;
+    if action.status.is_final() {
+        // It was cancelled, or given up: what its machine says later is kept, its status too.
+        return Ok(true);
+    }
+    let is_last = action.commands.last().is_some_and(|last| last.number == row.number);
+    match (outcome.succeeded, is_last) {
+        (true, false) => actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?,
+        (succeeded, _) => {
+            let status = if succeeded { ActionStatus::Succeeded } else { ActionStatus::Failed };
+            let actor = Actor {
+                name: action.machine_name.clone(),
+                id: format!("machine {machine}"),
+                address: None,
+                request_id: action.id.clone(),
+            };
+            finish(tx, &action, status, None, &actor, now).await?;
+        }
+    }
+    Ok(true)
+}
+
+/// Gives an action its final status and lets go of what it was bound to.
+async fn finish(
+    tx: &mut Tx,
+    action: &ActionRow,
+    status: ActionStatus,
+    why: Option<serde_json::Value>,
+    actor: &Actor,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut turn = audit::turn(tx).await?;
+    actions::set_status(tx, action.number, status, now).await?;
+    actions::set_ended(tx, action.number, turn.number).await?;
+    actions::unpin(tx, &mut turn, action.number, now).await?;
+    let change = Change {
+        action: if status == ActionStatus::Cancelled { "action.cancel" } else { "action.end" },
+        target: &action.id,
+        before: Some(json!({ "status": action.status })),
+        after: Some(json!({ "status": status, "machine": action.machine, "why": why })),
+    };
+    Ok(audit::append(tx, now, actor, turn, change).await?)
+}
+
+/// An action as the wire shows it.
+pub fn shown(row: ActionRow) -> MachineAction {
+    let commands = row.commands.into_iter().map(|command| ActionCommand {
+        index: u32::try_from(command.number).unwrap_or(u32::MAX),
+        start_time: command.started_at,
+        end_time: command.ended_at,
+        command_status: command.status,
+        errors: command.errors,
+        command: Command { kind: command.kind, params: command.params },
+        library_file: command.file,
+        exit_code: command.exit_code,
+    });
+    MachineAction {
+        id: row.id,
+        kind: "LiveResponse".into(),
+        title: None,
+        requestor: row.requestor,
+        requestor_comment: row.comment,
+        status: row.status,
+        machine_id: row.machine,
+        computer_dns_name: row.machine_name,
+        creation_date_time_utc: row.created_at,
+        last_update_date_time_utc: row.updated_at,
+        cancellation_requestor: row.cancelled_by,
+        cancellation_comment: row.cancel_comment,
+        cancellation_date_time_utc: row.cancelled_at,
+        error_h_result: 0,
+        scope: None,
+        external_id: None,
+        request_source: "PublicApi".into(),
+        related_file_info: None,
+        commands: commands.collect(),
+        troubleshoot_info: None,
+    }
+}

@@ -1,0 +1,201 @@
+//! Agents that are connected here, and the key that signs what they are asked to do. Whoever has something for a machine
+//! wakes it; a machine has one connection, and the newest counts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jumpbag_wire::time::Timestamp;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject;
+use tokio::sync::{Notify, watch};
+
+use crate::catalog::{Catalog, actions, audit, checkpoints};
+use crate::error::Error;
+
+/// The key that agents know this installation by: Ed25519, kept in the catalog.
+pub struct AgentKey {
+    pair: Ed25519KeyPair,
+    public: String,
+}
+
+impl AgentKey {
+    /// The key that is there, or a new one. Of several nodes that make one at once the first makes it.
+    pub async fn ensure(catalog: &Catalog, tenant: &str, now: Timestamp) -> Result<AgentKey, Error> {
+        let name = format!("jumpbag/{tenant}/agents");
+        if let Some(key) = AgentKey::find(catalog, &name).await? {
+            return Ok(key);
+        }
+        let pair = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
+        let pair = pair.map_err(|_| Error::Internal("no key for the agents could be made".into()))?;
+        let (pem, wanted) = (crate::auth::keys::pem(pair.as_ref()), name.clone());
+        catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    Ok::<_, Error>(checkpoints::insert_key(tx, &wanted, &pem, now).await?)
+                })
+            })
+            .await?;
+        let key = AgentKey::find(catalog, &name).await?;
+        key.ok_or_else(|| Error::Internal("the key of the agents is gone again".into()))
+    }
+
+    async fn find(catalog: &Catalog, name: &str) -> Result<Option<AgentKey>, Error> {
+        let name = name.to_owned();
+        let pem = catalog
+            .read(move |tx| Box::pin(async move { Ok::<_, Error>(checkpoints::key(tx, &name).await?) }));
+        let bad = || Error::Internal("the key of the agents is no Ed25519 key".into());
+        let Some(pem) = pem.await? else { return Ok(None) };
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| bad())?;
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).map_err(|_| bad())?;
+        let public = BASE64.encode(pair.public_key());
+        Ok(Some(AgentKey { pair, public }))
+    }
+
+    /// In base64.
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+
+    pub fn sign(&self, text: &str) -> Vec<u8> {
+        self.pair.sign(text.as_bytes()).as_ref().to_vec()
+    }
+
+    /// Whether a signature is one of this key.
+    pub fn verify(&self, text: &str, signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.pair.public_key()).verify(text.as_bytes(), signature).is_ok()
+    }
+}
+
+/// Who is connected to this node.
+#[derive(Default)]
+pub struct Hub {
+    connected: Mutex<HashMap<String, Arc<Line>>>,
+}
+
+/// The line to one connected agent.
+#[derive(Default)]
+pub struct Line {
+    /// There may be something to do.
+    pub wake: Notify,
+    /// Another connection took its place, or the machine was cut off.
+    pub ended: Notify,
+}
+
+impl Hub {
+    /// A line for a machine that has just proven who it is. One that it had before ends.
+    pub fn connect(self: &Arc<Hub>, machine: &str) -> Connected {
+        let line = Arc::new(Line::default());
+        // Whatever waits is looked for at once.
+        line.wake.notify_one();
+        let before = self.lines().insert(machine.to_owned(), Arc::clone(&line));
+        if let Some(before) = before {
+            before.ended.notify_one();
+        }
+        Connected { hub: Arc::clone(self), machine: machine.to_owned(), line }
+    }
+
+    /// There may be something to do for a machine.
+    pub fn wake(&self, machine: &str) {
+        if let Some(line) = self.lines().get(machine) {
+            line.wake.notify_one();
+        }
+    }
+
+    /// Ends a machine's connection.
+    pub fn cut(&self, machine: &str) {
+        if let Some(line) = self.lines().remove(machine) {
+            line.ended.notify_one();
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.lines().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Line>>> {
+        self.connected.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Wakes the machines that a change concerns, whichever node made it, until `stop` turns true.
+    pub async fn follow(
+        &self,
+        catalog: &Catalog,
+        mut news: watch::Receiver<crate::news::Known>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        let mut seen = news.borrow().last;
+        loop {
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                changed = news.changed() => if changed.is_err() { return },
+            }
+            let after = seen;
+            let waiting = catalog.read(move |tx| {
+                Box::pin(async move {
+                    let last = audit::last_change(tx).await?;
+                    Ok::<_, Error>((last, actions::touched(tx, after).await?))
+                })
+            });
+            match waiting.await {
+                Ok((last, machines)) => {
+                    seen = last;
+                    for machine in machines {
+                        self.wake(&machine);
+                    }
+                }
+                Err(e) => tracing::warn!(error = e.chain(), "agents: cannot look for work; it is tried again"),
+            }
+        }
+    }
+}
+
+/// A machine's line, for as long as its connection lives.
+pub struct Connected {
+    hub: Arc<Hub>,
+    pub machine: String,
+    pub line: Arc<Line>,
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let mut lines = self.hub.lines();
+        if lines.get(&self.machine).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
+            lines.remove(&self.machine);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt as _;
+
+    use super::Hub;
+
+    #[test]
+    fn the_newest_connection_counts_and_leaves_nothing_behind() {
+        let hub = Arc::new(Hub::default());
+        let first = hub.connect("m");
+        let second = hub.connect("m");
+        assert!(first.line.ended.notified().now_or_never().is_some());
+        drop(first);
+        assert_eq!(hub.len(), 1);
+        assert!(second.line.wake.notified().now_or_never().is_some(), "it looks for work at once");
+        hub.wake("m");
+        hub.wake("m");
+        assert!(second.line.wake.notified().now_or_never().is_some());
+        assert!(second.line.wake.notified().now_or_never().is_none());
+        hub.cut("m");
+        assert!(second.line.ended.notified().now_or_never().is_some());
+        drop(second);
+        assert!(hub.is_empty());
+    }
+}

@@ -1,0 +1,416 @@
+//! MACHINES: how they come in, what they are called by, and how they are cut off. A machine is its key: whoever holds
+//! the private part is the machine, and nobody else.
+
+use std::sync::Arc;
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jumpbag_wire::agent::{Enroll, connect_text, enroll_text};
+use jumpbag_wire::machine::{Facts, HealthStatus, Machine};
+use jumpbag_wire::time::Timestamp;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::auth::secret::{Hidden, new_secret};
+use crate::catalog::audit::{self, Actor, Change};
+use crate::catalog::machines::{self, Enrollment, MachineRow};
+use crate::catalog::{Catalog, Tx};
+use crate::error::Error;
+use crate::hex::hex;
+
+/// How long a machine counts as active after it was last seen.
+const ACTIVE_SECS: i64 = 7 * 24 * 3600;
+/// Characters of a machine's name.
+const MAX_NAME: usize = 255;
+pub const MAX_TAGS: usize = 64;
+pub const MAX_TAG: usize = 200;
+
+pub struct Machines {
+    catalog: Arc<Catalog>,
+}
+
+/// An enrolment to be made.
+#[derive(Debug, Clone)]
+pub struct NewEnrollment {
+    pub uses: u32,
+    pub seconds: i64,
+    pub tags: Vec<String>,
+}
+
+impl Machines {
+    pub fn new(catalog: Arc<Catalog>) -> Machines {
+        Machines { catalog }
+    }
+
+    /// Makes what machines enrol with; the secret is shown only now.
+    pub async fn create_enrollment(
+        &self,
+        new: NewEnrollment,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<(Enrollment, Hidden), Error> {
+        let tags = new.tags.into_iter().map(check_tag).collect::<Result<Vec<_>, _>>()?;
+        let secret = new_secret();
+        let row = Enrollment {
+            id: uuid::Uuid::new_v4().to_string(),
+            tags,
+            uses: new.uses.into(),
+            expires_at: now.plus_secs(new.seconds),
+            created_at: now,
+            created_by: actor.name.clone(),
+        };
+        let (kept, digest) = (row.clone(), digest(secret.reveal()));
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let turn = audit::turn(tx).await?;
+                    machines::insert_enrollment(tx, &kept, &digest).await?;
+                    let after = json!({ "uses": kept.uses, "expires": kept.expires_at, "tags": kept.tags });
+                    let change = Change {
+                        action: "enrollment.create",
+                        target: &kept.id,
+                        before: None,
+                        after: Some(after),
+                    };
+                    Ok::<_, Error>(audit::append(tx, now, &actor, turn, change).await?)
+                })
+            })
+            .await?;
+        Ok((row, secret))
+    }
+
+    pub async fn enrollments(&self) -> Result<Vec<Enrollment>, Error> {
+        self.catalog.read(|tx| Box::pin(async move { Ok(machines::enrollments(tx).await?) })).await
+    }
+
+    /// # Errors
+    /// `NotFound` when there is no such enrolment.
+    pub async fn revoke_enrollment(&self, id: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let turn = audit::turn(tx).await?;
+                    if !machines::revoke_enrollment(tx, &id, now).await? {
+                        return Err(Error::NotFound(format!("enrolment `{id}` was not found")));
+                    }
+                    let change =
+                        Change { action: "enrollment.revoke", target: &id, before: None, after: None };
+                    Ok(audit::append(tx, now, &actor, turn, change).await?)
+                })
+            })
+            .await
+    }
+
+    /// Lets a machine in: its id.
+    ///
+    /// # Errors
+    /// `Forbidden` when the token does not count or the key is known; both are in the audit log.
+    pub async fn enroll(&self, request: Enroll, address: String, now: Timestamp) -> Result<String, Error> {
+        let key = BASE64.decode(&request.public_key).ok().filter(|key| key.len() == 32);
+        let signature = BASE64.decode(&request.signature).ok();
+        let text = enroll_text(&request.token, &request.public_key);
+        let (Some(key), Some(signature)) = (key, signature) else {
+            return Err(Error::InvalidRequestBody("`publicKey` and `signature` must be base64".into()));
+        };
+        if !signed(&key, &text, &signature) {
+            return Err(Error::Forbidden("the signature is not one of the public key".into()));
+        }
+        let facts = checked(request.facts)?;
+        let id = machine_id(&key);
+        let row = MachineRow {
+            id: id.clone(),
+            public_key: request.public_key,
+            facts,
+            tags: Vec::new(),
+            address: Some(address.clone()),
+            first_seen: now,
+            last_seen: now,
+        };
+        let actor = Actor {
+            name: row.facts.computer_dns_name.clone(),
+            id: format!("machine {id}"),
+            address: Some(address),
+            request_id: uuid::Uuid::new_v4().to_string(),
+        };
+        let (token, refused) = (digest(&request.token), actor.clone());
+        let outcome = self.catalog.write(move |tx| Box::pin(enroll(tx, row, token, actor, now))).await;
+        if let Err(Error::Forbidden(why)) = &outcome {
+            self.refused(refused, why.clone(), now).await?;
+        }
+        outcome.map(|()| id)
+    }
+
+    /// Writes down that somebody was not let in.
+    async fn refused(&self, actor: Actor, why: String, now: Timestamp) -> Result<(), Error> {
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let turn = audit::turn(tx).await?;
+                    let after = Some(json!({ "reason": why }));
+                    let target = actor.id.trim_start_matches("machine ").to_owned();
+                    let change = Change { action: "machine.refuse", target: &target, before: None, after };
+                    Ok::<_, Error>(audit::append(tx, now, &actor, turn, change).await?)
+                })
+            })
+            .await
+    }
+
+    /// The machine that proves, over this nonce, that it is this one. What it says of itself is kept.
+    ///
+    /// # Errors
+    /// `Forbidden` when it is unknown, revoked, or the signature is not its own.
+    pub async fn prove(
+        &self,
+        proof: Proof,
+        server_key: &str,
+        address: String,
+        now: Timestamp,
+    ) -> Result<MachineRow, Error> {
+        let known = self.row(&proof.machine_id).await?;
+        let key = known.as_ref().and_then(|row| BASE64.decode(&row.public_key).ok());
+        let signature = BASE64.decode(&proof.signature).unwrap_or_default();
+        let text = connect_text(&proof.nonce, &proof.machine_id, server_key);
+        let proven = key.is_some_and(|key| signed(&key, &text, &signature));
+        let (Some(mut row), true) = (known, proven) else {
+            let shown: String = proof.machine_id.chars().filter(char::is_ascii_hexdigit).take(40).collect();
+            let actor = Actor {
+                name: "agent".into(),
+                id: format!("machine {shown}"),
+                address: Some(address),
+                request_id: uuid::Uuid::new_v4().to_string(),
+            };
+            let why = "it is unknown or revoked, or the signature is not its own";
+            self.refused(actor, why.into(), now).await?;
+            return Err(Error::Forbidden(format!("machine {shown}: {why}")));
+        };
+        row.facts = checked(proof.facts)?;
+        let (id, facts) = (row.id.clone(), row.facts.clone());
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    Ok::<_, Error>(machines::seen(tx, &id, Some(&facts), Some(&address), now).await?)
+                })
+            })
+            .await?;
+        Ok(row)
+    }
+
+    /// Notes that a machine is there.
+    pub async fn seen(&self, id: &str, now: Timestamp) -> Result<(), Error> {
+        let id = id.to_owned();
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(machines::seen(tx, &id, None, None, now).await?) })
+            })
+            .await
+    }
+
+    async fn row(&self, id: &str) -> Result<Option<MachineRow>, Error> {
+        let id = id.to_owned();
+        self.catalog.read(move |tx| Box::pin(async move { Ok(machines::find(tx, &id).await?) })).await
+    }
+
+    /// Whether a machine may still connect.
+    pub async fn belongs(&self, id: &str) -> Result<bool, Error> {
+        Ok(self.row(id).await?.is_some())
+    }
+
+    /// The machine of an id or a name, letter case aside.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    pub async fn find(&self, wanted: &str) -> Result<MachineRow, Error> {
+        let wanted = wanted.to_owned();
+        self.catalog.read(move |tx| Box::pin(async move { by_id_or_name(tx, &wanted).await })).await
+    }
+
+    /// Cuts a machine off.
+    pub async fn revoke(&self, id: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
+        let id = id.to_ascii_lowercase();
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let turn = audit::turn(tx).await?;
+                    let row = machines::find(tx, &id).await?.ok_or_else(|| absent(&id))?;
+                    machines::revoke(tx, &id, now).await?;
+                    let before = json!({ "computerDnsName": row.facts.computer_dns_name });
+                    let change =
+                        Change { action: "machine.revoke", target: &id, before: Some(before), after: None };
+                    Ok(audit::append(tx, now, &actor, turn, change).await?)
+                })
+            })
+            .await
+    }
+
+    /// Adds a tag to a machine or takes it away.
+    ///
+    /// # Errors
+    /// `InvalidInput` when the tag breaks a rule.
+    pub async fn tag(
+        &self,
+        wanted: &str,
+        tag: &str,
+        add: bool,
+        actor: Actor,
+        now: Timestamp,
+    ) -> Result<MachineRow, Error> {
+        let (wanted, tag) = (wanted.to_owned(), check_tag(tag.to_owned())?);
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let turn = audit::turn(tx).await?;
+                    let mut row = by_id_or_name(tx, &wanted).await?;
+                    let before = json!({ "machineTags": row.tags });
+                    row.tags.retain(|known| *known != tag);
+                    if add {
+                        row.tags.push(tag);
+                    }
+                    if row.tags.len() > MAX_TAGS {
+                        return Err(Error::InvalidInput(format!("a machine has at most {MAX_TAGS} tags")));
+                    }
+                    machines::set_tags(tx, &row.id, &row.tags).await?;
+                    let change = Change {
+                        action: "machine.tag",
+                        target: &row.id,
+                        before: Some(before),
+                        after: Some(json!({ "machineTags": row.tags })),
+                    };
+                    audit::append(tx, now, &actor, turn, change).await?;
+                    Ok(row)
+                })
+            })
+            .await
+    }
+}
+
+/// What an agent shows when it connects.
+#[derive(Debug, Clone)]
+pub struct Proof {
+    pub machine_id: String,
+    pub nonce: String,
+    pub facts: Facts,
+    pub signature: String,
+}
+
+/// Also for those that are about to change something.
+pub async fn by_id_or_name(tx: &mut Tx, wanted: &str) -> Result<MachineRow, Error> {
+    let key = wanted.to_lowercase();
+    if key.contains('\0') {
+        return Err(absent(wanted));
+    }
+    if let Some(row) = machines::find(tx, &key).await? {
+        return Ok(row);
+    }
+    machines::named(tx, &key).await?.ok_or_else(|| absent(wanted))
+}
+
+fn absent(wanted: &str) -> Error {
+    let shown: String = wanted.chars().take(MAX_NAME).collect();
+    Error::NotFound(format!("Machine {} was not found", shown.escape_debug()))
+}
+
+async fn enroll(
+    tx: &mut Tx,
+    mut row: MachineRow,
+    token: String,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let turn = audit::turn(tx).await?;
+    let Some(enrollment) = machines::use_enrollment(tx, &token, now).await? else {
+        return Err(Error::Forbidden(
+            "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`"
+                .into(),
+        ));
+    };
+    row.tags = enrollment.tags;
+    if !machines::insert(tx, &row, &enrollment.id).await? {
+        return Err(Error::Forbidden(
+            "a machine with this key is known already: remove the agent's data folder to make a new key".into(),
+        ));
+    }
+    let after = json!({ "computerDnsName": row.facts.computer_dns_name, "enrollment": enrollment.id });
+    let change = Change { action: "machine.enroll", target: &row.id, before: None, after: Some(after) };
+    Ok(audit::append(tx, now, &actor, turn, change).await?)
+}
+
+fn digest(secret: &str) -> String {
+    hex(&Sha256::digest(secret))
+}
+
+fn machine_id(key: &[u8]) -> String {
+    hex(&Sha256::digest(key)[..20])
+}
+
+fn signed(key: &[u8], text: &str, signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), signature).is_ok()
+}
+
+/// What an agent says of its machine, made fit to be kept and shown.
+fn checked(mut facts: Facts) -> Result<Facts, Error> {
+    let invalid = |what: &str| Err(Error::InvalidRequestBody(format!("`facts`: {what}")));
+    facts.computer_dns_name = facts.computer_dns_name.to_lowercase();
+    let name = &facts.computer_dns_name;
+    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+        return invalid("`computerDnsName` has 1 to 255 characters without control characters");
+    }
+    let text = serde_json::to_string(&facts).map_err(|e| Error::Internal(e.to_string()))?;
+    if text.len() > 64 * 1024 || text.contains("\\u0000") {
+        return invalid("they are larger than 64 KiB, or hold U+0000");
+    }
+    Ok(facts)
+}
+
+fn check_tag(tag: String) -> Result<String, Error> {
+    let trimmed = tag.trim();
+    let length = trimmed.chars().count();
+    if !(1..=MAX_TAG).contains(&length) || trimmed.chars().any(char::is_control) {
+        return Err(Error::InvalidInput(format!(
+            "a tag has 1 to {MAX_TAG} characters without control characters"
+        )));
+    }
+    Ok(trimmed.to_owned())
+}
+
+/// A machine as the wire shows it. Of what nobody measures here, the neutral value.
+pub fn shown(row: MachineRow, now: Timestamp) -> Machine {
+    let active = row.last_seen > now.plus_secs(-ACTIVE_SECS);
+    let own = |address: &&jumpbag_wire::machine::IpAddress| address.kind != "SoftwareLoopback";
+    let last_ip = row.facts.ip_addresses.iter().find(own).map(|address| address.ip_address.clone());
+    Machine {
+        id: row.id,
+        merged_into_machine_id: None,
+        is_potential_duplication: false,
+        is_excluded: false,
+        exclusion_reason: None,
+        computer_dns_name: row.facts.computer_dns_name,
+        first_seen: row.first_seen,
+        last_seen: row.last_seen,
+        os_platform: row.facts.os_platform,
+        os_version: row.facts.os_version,
+        os_processor: row.facts.os_processor,
+        version: row.facts.version,
+        last_ip_address: last_ip,
+        last_external_ip_address: row.address,
+        agent_version: row.facts.agent_version,
+        os_build: row.facts.os_build,
+        health_status: if active { HealthStatus::Active } else { HealthStatus::Inactive },
+        device_value: "Normal".into(),
+        rbac_group_id: 0,
+        rbac_group_name: None,
+        risk_score: "None".into(),
+        exposure_level: "None".into(),
+        is_aad_joined: false,
+        aad_device_id: None,
+        machine_tags: row.tags,
+        defender_av_status: "NotSupported".into(),
+        onboarding_status: "Onboarded".into(),
+        os_architecture: row.facts.os_architecture,
+        managed_by: "Unknown".into(),
+        managed_by_status: "Unknown".into(),
+        ip_addresses: row.facts.ip_addresses,
+        vm_metadata: None,
+    }
+}
