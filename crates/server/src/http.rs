@@ -31,6 +31,9 @@ use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
+use http::{Extensions, HeaderMap, StatusCode, Version, header};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -83,6 +86,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(deleted::hold))
         .routes(routes!(deleted::list))
         .routes(routes!(deleted::show))
+        .routes(routes!(deleted::versions))
         .routes(routes!(deleted::restore))
         .routes(routes!(deleted::purge))
         .routes(routes!(deleted::hold_deleted))
@@ -108,7 +112,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// Contents. They are what they are: nothing compresses them on the way.
 fn downloads() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(download::content)).routes(routes!(download::version_content))
+    OpenApiRouter::new()
+        .routes(routes!(download::content))
+        .routes(routes!(download::version_content))
+        .routes(routes!(download::deleted_content))
 }
 
 /// The OpenAPI document of this server.
@@ -146,12 +153,17 @@ pub fn router(app: &Arc<App>) -> Router {
     let (downloads, _) = downloads().split_for_parts();
     documented
         .route("/openapi.json", get(meta::openapi))
-        .layer(tower_http::compression::CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_be_compressed)))
         .merge(downloads)
         .route_layer(from_fn(note_route))
         // Handlers bound their bodies themselves, by the settings.
         .layer(DefaultBodyLimit::disable())
         .with_state(Arc::clone(app))
+}
+
+/// A strong entity tag stands for one sequence of bytes, so an answer that has one goes out as it is.
+fn may_be_compressed(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    headers.get(header::ETAG).is_none_or(|etag| etag.as_bytes().starts_with(b"W/"))
 }
 
 /// Tells the edge which route a request took.

@@ -17,6 +17,7 @@ mod upload;
 mod versions;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use jumpbag_wire::library::{LibraryFile, Usage};
 use tokio::sync::Semaphore;
@@ -68,6 +69,8 @@ pub struct Library {
     upload_memory: Arc<Semaphore>,
     download_memory: Arc<Semaphore>,
     follower: search::Follower,
+    /// Versions were removed since the index was compacted, or before this process began.
+    forgotten: AtomicBool,
     comparing: Semaphore,
 }
 
@@ -82,6 +85,7 @@ impl Library {
             upload_memory,
             download_memory: open::memory(),
             follower: search::Follower::default(),
+            forgotten: AtomicBool::new(true),
             comparing: compare::places(),
         }
     }

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod diff;
 pub mod error;
 pub mod event;
+pub mod json;
 pub mod library;
 pub mod note;
 pub mod odata;

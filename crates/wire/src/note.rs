@@ -320,7 +320,7 @@ mod tests {
         assert!(matches!(Checkpoint::open(&longer, &[key(7)], check), Err(NoteError::BadSignature(_))));
         let renamed = PublicKey::new("example.org/other", [7; 32]).unwrap();
         let strange = signed("example.org/log\n1\nx\n", &renamed, &[7, 20]);
-        assert!(Checkpoint::open(&strange, &[renamed.clone()], check).is_err());
+        assert!(Checkpoint::open(&strange, std::slice::from_ref(&renamed), check).is_err());
         let body = text.split("\n\n").next().unwrap().to_owned() + "\n";
         let foreign = signed(&body, &renamed, &[7, body.len() as u8]);
         assert!(matches!(Checkpoint::open(&foreign, &[renamed], check), Err(NoteError::OtherLog { .. })));

@@ -3,9 +3,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::Value;
+
+use crate::json::{Members, without_mark};
 
 /// The properties that a patch can change, as the wire spells them.
 pub const PROPERTIES: [&str; 7] = [
@@ -103,11 +104,10 @@ impl FilePatch {
     /// When the body is no JSON object, names a property that a patch cannot change or names one twice, or gives
     /// one a value of another type.
     pub fn parse(body: &[u8]) -> Result<FilePatch, PatchError> {
-        let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-        if body.trim_ascii().is_empty() {
+        if without_mark(body).trim_ascii().is_empty() {
             return Err(PatchError("the patch is empty; send a JSON object".into()));
         }
-        let Members(members) = serde_json::from_slice(body).map_err(|error| {
+        let Members(members) = Members::parse(body).map_err(|error| {
             PatchError(if error.is_data() {
                 "the patch is not a JSON object with the properties to change".into()
             } else {
@@ -133,31 +133,6 @@ impl FilePatch {
             Some(name @ "instructions") => put(&mut self.instructions, name, value, text),
             _ => Err(unknown(key)),
         }
-    }
-}
-
-/// The members of a JSON object in their order, with those that a map would swallow.
-struct Members(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Members {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Members, D::Error> {
-        struct Reader;
-        impl<'de> Visitor<'de> for Reader {
-            type Value = Members;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Reader)
     }
 }
 

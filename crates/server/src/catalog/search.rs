@@ -106,10 +106,10 @@ pub async fn index(tx: &mut Tx, behind: &Behind, documents: &[(i64, String)]) ->
     if tx.execute(sql, &[behind.indexed.into(), behind.then.into()]).await? == 0 {
         return Ok(false);
     }
-    // A version may have been purged since it was read.
+    // A version may have been purged since it was read; one that is there stays until its document is.
     let sql = if tx.is_postgres() {
         "insert into documents (rowid, words) select $1, cast(cast($2 as text) as tsvector) \
-         from versions v where v.born = $1"
+         from versions v where v.born = $1 for key share"
     } else {
         "insert into documents (rowid, words) select $1, $2 from versions v where v.born = $1"
     };
@@ -128,6 +128,24 @@ fn first_words(words: &str) -> &str {
 pub(super) async fn forget(tx: &mut Tx, version: i64) -> Result<(), CatalogError> {
     tx.execute("delete from documents where rowid = $1", &[version.into()]).await?;
     Ok(())
+}
+
+/// Takes words that no version has any more out of the index's files, a piece at a time; whether there is more to
+/// do. What [`forget`] leaves in SQLite's index is found no more, but there to be read. PostgreSQL's `vacuum` does it
+/// there.
+pub async fn compact(tx: &mut Tx, first: bool) -> Result<bool, CatalogError> {
+    /// Pages that one step may write.
+    const STEP: i64 = 500;
+    if tx.is_postgres() {
+        return Ok(false);
+    }
+    let before: i64 = tx.one("select total_changes()", &[]).await?.take()?;
+    // A negative number begins to merge everything, a positive one goes on.
+    let step = if first { -STEP } else { STEP };
+    tx.execute("insert into documents (documents, rank) values ('merge', $1)", &[step.into()]).await?;
+    let after: i64 = tx.one("select total_changes()", &[]).await?.take()?;
+    // The step itself counts as one.
+    Ok(after - before >= 2)
 }
 
 #[cfg(test)]

@@ -94,7 +94,9 @@ impl Sqlite {
         let writer = connect(file, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         writer
             .execute_batch(
-                "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000",
+                // What is purged is overwritten, not only forgotten.
+                "pragma journal_mode = wal; pragma synchronous = full; pragma wal_autocheckpoint = 4000; \
+                 pragma secure_delete = on",
             )
             .map_err(error)?;
         let idle = (0..READERS).map(|_| reader(file)).collect::<Result<_, _>>()?;

@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::StatusCode;
 use jumpbag_wire::error::ErrorEnvelope;
-use jumpbag_wire::library::{DeletedFile, LibraryFile};
+use jumpbag_wire::library::{DeletedFile, FileVersion, LibraryFile};
 use jumpbag_wire::odata::Collection;
 use jumpbag_wire::time::Timestamp;
 use serde_json::{Map, Value};
@@ -80,6 +80,32 @@ pub async fn show(
     answer::entity(&context.base, "DeletedLibraryFiles", app.library.find_deleted(&id).await?)
 }
 
+/// The versions of a deleted file, newest first.
+#[utoipa::path(
+    get, path = "/api/deletedlibraryfiles/{id}/versions", tag = "history", operation_id = "listDeletedVersions",
+    params(
+        ("id" = String, Path, description = "The file's id"),
+        ("$skiptoken" = Option<u64>, Query, description = "From `@odata.nextLink`"),
+    ),
+    responses(
+        (status = 200, description = "At most 1000 of the versions that are kept", body = Collection<FileVersion>),
+        (status = 404, description = "No deleted file has this id", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
+)]
+pub async fn versions(
+    _: Allowed<LibraryRead>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    Name(id): Name,
+    RawQuery(raw): RawQuery,
+) -> Result<Response, Error> {
+    let below = answer::skip_token(raw.as_deref(), |token| token.parse().ok())?;
+    let path = format!("/api/deletedlibraryfiles/{}/versions", answer::segment(&id));
+    let page = app.library.versions(Subject::Deleted(id), below).await?;
+    answer::collection(&context.base, "LibraryFileVersions", page.versions, &path, page.next)
+}
+
 /// Bring a deleted file back.
 #[utoipa::path(
     post, path = "/api/deletedlibraryfiles/{id}/restore", tag = "history", operation_id = "restoreDeletedLibraryFile",
@@ -107,7 +133,7 @@ pub async fn restore(
     params(("id" = String, Path, description = "The file's id")),
     request_body(content = inline(Reason)),
     responses(
-        (status = 204, description = "It is gone; bytes in a blob go within the hour"),
+        (status = 204, description = "It is gone; bytes in a blob go with the first sweep after an hour"),
         (status = 400, description = "No reason, or the file is under a legal hold", body = ErrorEnvelope),
         (status = 404, description = "No deleted file has this id", body = ErrorEnvelope),
     ),

@@ -28,7 +28,7 @@ use super::name::{Name, VersionOf};
 use super::patience::HangUp;
 use crate::app::App;
 use crate::error::Error;
-use crate::library::{ContentRef, Flow, Opened};
+use crate::library::{ContentRef, Flow, Opened, Subject};
 use range::Asked;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -85,7 +85,31 @@ pub async fn version_content(
     VersionOf { name, version }: VersionOf,
     download: Download,
 ) -> Result<Response, Error> {
-    let version = app.library.version(&name, version).await?;
+    let version = app.library.version(Subject::Living(name), version).await?;
+    download.of(app, version.into()).await
+}
+
+/// The bytes of one version of a deleted file.
+#[utoipa::path(
+    get, path = "/api/deletedlibraryfiles/{id}/versions/{version}/content", tag = "history", operation_id = "getDeletedVersionContent",
+    params(
+        ("id" = String, Path, description = "The file's id"),
+        ("version" = u64, Path, description = "The version's number"),
+    ),
+    responses(
+        (status = 200, description = "As of the file's content, with the same conditions and ranges",
+            body = String, content_type = "application/octet-stream"),
+        (status = 404, description = "No such deleted file or version", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Library.Read"]), ("oauth2" = ["Library.Manage"]))
+)]
+pub async fn deleted_content(
+    _: Allowed<LibraryRead>,
+    State(app): State<Arc<App>>,
+    VersionOf { name: id, version }: VersionOf,
+    download: Download,
+) -> Result<Response, Error> {
+    let version = app.library.version(Subject::Deleted(id), version).await?;
     download.of(app, version.into()).await
 }
 

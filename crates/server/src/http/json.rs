@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use jumpbag_wire::json::Members;
 use serde_json::{Map, Value};
 
 use crate::error::Error;
@@ -38,11 +39,10 @@ pub fn incorrect(why: &str) -> Error {
 /// # Errors
 /// `InvalidRequestBody` when it is none.
 pub fn object(body: &[u8], known: &[&'static str]) -> Result<Map<String, Value>, Error> {
-    let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-    let value = serde_json::from_slice(body).map_err(|e| incorrect(&format!("it is not valid JSON: {e}")))?;
-    let Value::Object(members) = value else {
-        return Err(incorrect("it is not a JSON object"));
-    };
+    let Members(members) = Members::parse(body).map_err(|e| match e.is_data() {
+        true => incorrect("it is not a JSON object"),
+        false => incorrect(&format!("it is not valid JSON: {e}")),
+    })?;
     let mut object = Map::new();
     for (key, value) in members {
         let name = known.iter().find(|name| name.eq_ignore_ascii_case(&key)).ok_or_else(|| {

@@ -19,6 +19,7 @@ use super::edge::Context;
 use super::name::{Name, TwoVersionsOf, VersionOf};
 use crate::app::App;
 use crate::error::Error;
+use crate::library::Subject;
 
 /// The versions of a file, newest first.
 #[utoipa::path(
@@ -41,7 +42,7 @@ pub async fn list(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Error> {
     let below = answer::skip_token(raw.as_deref(), |token| token.parse().ok())?;
-    let page = app.library.versions(&name, below).await?;
+    let page = app.library.versions(Subject::Living(name.clone()), below).await?;
     let path = format!("/api/libraryfiles/{}/versions", answer::segment(&name));
     answer::collection(&context.base, "LibraryFileVersions", page.versions, &path, page.next)
 }
@@ -62,7 +63,11 @@ pub async fn show(
     Extension(context): Extension<Arc<Context>>,
     VersionOf { name, version }: VersionOf,
 ) -> Result<Response, Error> {
-    answer::entity(&context.base, "LibraryFileVersions", app.library.version(&name, version).await?)
+    answer::entity(
+        &context.base,
+        "LibraryFileVersions",
+        app.library.version(Subject::Living(name), version).await?,
+    )
 }
 
 /// Make a new version with the bytes and the metadata of an earlier one.

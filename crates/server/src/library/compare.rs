@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::diff::{DiffError, Side, diff};
 use super::search::whole_characters;
 use super::text::decode;
-use super::{ContentRef, Library};
+use super::{ContentRef, Library, Subject};
 use crate::error::Error;
 
 /// Bytes of a version that is compared line by line.
@@ -31,7 +31,8 @@ impl Library {
     /// # Errors
     /// `NotFound` when there is no such file or version; `InvalidInput` when texts are too large to be compared.
     pub async fn diff(&self, name: &str, from: u64, to: u64) -> Result<Diff, Error> {
-        let (from, to) = (self.version(name, from).await?, self.version(name, to).await?);
+        let version = |number| self.version(Subject::Living(name.to_owned()), number);
+        let (from, to) = (version(from).await?, version(to).await?);
         let place = tokio::time::timeout(PATIENCE, self.comparing.acquire()).await;
         let _place = place.map_err(|_| Error::Crowded)?.map_err(|e| Error::Internal(e.to_string()))?;
         if let Some(large) = [&from, &to].into_iter().find(|version| version.size > MAX_BYTES) {

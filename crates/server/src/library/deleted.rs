@@ -1,6 +1,8 @@
 //! Deletion and what comes after it: a deleted file is kept for the retention time, can come back or be purged,
 //! and none of its versions goes while it is held.
 
+use std::sync::atomic::Ordering;
+
 use jumpbag_wire::library::{Cause, DeletedFile, LibraryFile};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -34,6 +36,23 @@ pub enum Subject {
     Living(String),
     /// A deleted one, by its id.
     Deleted(String),
+}
+
+impl Subject {
+    /// The file, and the name it goes by.
+    pub(super) async fn find(self, tx: &mut Tx) -> Result<(FileRow, String), Error> {
+        match self {
+            Subject::Living(name) => {
+                let file = history::living(tx, &lookup(&name)?).await?.ok_or_else(|| absent(&name))?;
+                let current = history::version(tx, file.id, file.version).await?;
+                Ok((file, current.map_or(name, |version| version.name)))
+            }
+            Subject::Deleted(id) => {
+                let (file, last) = deleted(tx, &id).await?;
+                Ok((file, last.name))
+            }
+        }
+    }
 }
 
 impl Library {
@@ -108,7 +127,9 @@ impl Library {
     /// `InvalidInput` while it is held, or without a reason.
     pub async fn purge(&self, id: &str, reason: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let (id, reason) = (id.to_owned(), check_reason(reason)?);
-        self.catalog.write(move |tx| Box::pin(purge(tx, id, reason, actor, now))).await
+        self.catalog.write(move |tx| Box::pin(purge(tx, id, reason, actor, now))).await?;
+        self.forgotten.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Holds a file, so that no version of it is removed, or lets it go.
@@ -255,16 +276,7 @@ async fn commit_hold(
     now: Timestamp,
 ) -> Result<(), Error> {
     let turn = audit::turn(tx).await?;
-    let (file, name) = match subject {
-        Subject::Living(name) => {
-            let file = history::living(tx, &lookup(&name)?).await?.ok_or_else(|| absent(&name))?;
-            (file, name)
-        }
-        Subject::Deleted(id) => {
-            let (file, last) = deleted(tx, &id).await?;
-            (file, last.name)
-        }
-    };
+    let (file, name) = subject.find(tx).await?;
     if !hold && file.held_at.is_none() {
         return Err(Error::InvalidInput(format!("Library file {name} is not under a legal hold")));
     }

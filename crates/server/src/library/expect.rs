@@ -17,9 +17,10 @@ pub enum Expect {
     OneOf(Vec<String>),
 }
 
-/// A file's own entity tag, without quotes: another one with every change.
+/// A file's own entity tag, without quotes: another one with everything that changes.
 pub fn tag(file: &LibraryFile) -> String {
-    format!("{}-{}", file.id, file.version)
+    let held = if file.legal_hold { "-held" } else { "" };
+    format!("{}-{}{held}", file.id, file.version)
 }
 
 impl Expect {

@@ -2,6 +2,7 @@
 //! change that was made before it was asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
@@ -57,6 +58,27 @@ impl Library {
             self.catalog.write(move |tx| Box::pin(add(tx, behind, documents))).await?;
         }
         Ok(())
+    }
+
+    /// Takes the words of versions that were removed out of the index, if any were.
+    pub(super) async fn compact(&self) -> Result<(), Error> {
+        if !self.forgotten.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut first = true;
+        loop {
+            let step = self
+                .catalog
+                .write(move |tx| Box::pin(async move { Ok::<_, Error>(search::compact(tx, first).await?) }));
+            match step.await {
+                Ok(true) => first = false,
+                Ok(false) => return Ok(()),
+                Err(e) => {
+                    self.forgotten.store(true, Ordering::Relaxed);
+                    return Err(e);
+                }
+            }
+        }
     }
 
     async fn indexed_to(&self) -> Result<i64, Error> {

@@ -1,6 +1,8 @@
 //! What nobody needs any more goes: versions of deleted files after the retention time, blobs that lost their
 //! content, and blobs that never got one. A row goes before its blob; a blob goes only when no row names it.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::TryStreamExt as _;
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -39,10 +41,14 @@ impl Library {
         loop {
             let removed = self.catalog.write(move |tx| Box::pin(expire(tx, protected, now))).await?;
             swept.versions += removed;
+            if removed > 0 {
+                self.forgotten.store(true, Ordering::Relaxed);
+            }
             if removed < BATCH.unsigned_abs() {
                 break;
             }
         }
+        self.compact().await?;
         let forgotten = now.plus_secs(-RETRY_SECS);
         self.catalog
             .write(move |tx| Box::pin(async move { Ok::<_, Error>(retries::forget(tx, forgotten).await?) }))
@@ -94,6 +100,8 @@ impl Library {
 }
 
 async fn expire(tx: &mut Tx, protected: Protected, now: Timestamp) -> Result<u64, Error> {
+    // What has expired is decided when nobody can hold it or bring it back any more.
+    audit::wait(tx).await?;
     let expired = history::expired(tx, protected, BATCH).await?;
     for version in &expired {
         let mut turn = audit::turn(tx).await?;

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::expect::Expect;
 use super::metadata::{Metadata, changed};
-use super::{Library, Quotas, Stop, absent, lookup, replace};
+use super::{Library, Quotas, Stop, Subject, absent, lookup, replace};
 use crate::catalog::audit::{self, Actor, Change, Turn};
 use crate::catalog::files::{self, NewVersion};
 use crate::catalog::history::{self, Ended, VersionRow};
@@ -26,15 +26,14 @@ pub struct VersionsPage {
 }
 
 impl Library {
-    /// The versions of the file that lives under a name, below one's number.
-    pub async fn versions(&self, name: &str, below: Option<u64>) -> Result<VersionsPage, Error> {
-        let (name, key) = (name.to_owned(), lookup(name)?);
+    /// The versions of a file below one's number.
+    pub async fn versions(&self, subject: Subject, below: Option<u64>) -> Result<VersionsPage, Error> {
         let below = below.map_or(i64::MAX, |below| i64::try_from(below).unwrap_or(i64::MAX));
         let rows = self
             .catalog
             .snapshot(move |tx| {
                 Box::pin(async move {
-                    let file = history::living(tx, &key).await?.ok_or_else(|| absent(&name))?;
+                    let (file, _) = subject.find(tx).await?;
                     Ok::<_, Error>(history::versions(tx, file.id, below, PAGE + 1).await?)
                 })
             })
@@ -46,13 +45,12 @@ impl Library {
         Ok(VersionsPage { versions, next })
     }
 
-    /// One version of the file that lives under a name.
-    pub async fn version(&self, name: &str, number: u64) -> Result<FileVersion, Error> {
-        let (name, key) = (name.to_owned(), lookup(name)?);
+    /// One version of a file.
+    pub async fn version(&self, subject: Subject, number: u64) -> Result<FileVersion, Error> {
         self.catalog
             .snapshot(move |tx| {
                 Box::pin(async move {
-                    let file = history::living(tx, &key).await?.ok_or_else(|| absent(&name))?;
+                    let (file, name) = subject.find(tx).await?;
                     let row = one(tx, file.id, file.version, number, &name).await?;
                     let before = history::versions(tx, file.id, row.number, 1).await?;
                     Ok(version(&row, before.first()))

@@ -31,16 +31,21 @@ macro_rules! on_both {
         })*
     };
 }
+mod auditing;
 mod copying;
 mod expiry;
 mod filters;
+mod indexing;
 mod kept;
 mod opening;
 mod past;
 pub mod random;
 mod registry;
 mod rows;
+mod sealing;
+pub mod totals;
 mod transactions;
+mod upgrading;
 mod webhooks;
 
 use std::sync::Arc;
@@ -260,20 +265,36 @@ const NULL: Cell = Cell(Value::Null);
 fn every_public_function_is_in_this_suite() {
     let suite = [
         include_str!("conformance_catalog.rs"),
+        include_str!("conformance_catalog/auditing.rs"),
         include_str!("conformance_catalog/copying.rs"),
         include_str!("conformance_catalog/expiry.rs"),
         include_str!("conformance_catalog/filters.rs"),
+        include_str!("conformance_catalog/indexing.rs"),
         include_str!("conformance_catalog/kept.rs"),
         include_str!("conformance_catalog/opening.rs"),
         include_str!("conformance_catalog/past.rs"),
         include_str!("conformance_catalog/registry.rs"),
         include_str!("conformance_catalog/rows.rs"),
+        include_str!("conformance_catalog/sealing.rs"),
+        include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
+        include_str!("conformance_catalog/upgrading.rs"),
         include_str!("conformance_catalog/webhooks.rs"),
     ];
-    for module in
-        ["files", "contents", "history", "retries", "clients", "keys", "audit", "calls", "copy", "webhooks"]
-    {
+    for module in [
+        "files",
+        "contents",
+        "history",
+        "retries",
+        "search",
+        "clients",
+        "keys",
+        "audit",
+        "calls",
+        "checkpoints",
+        "copy",
+        "webhooks",
+    ] {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");
         let missing = functions.iter().map(|name| match name.as_str() {

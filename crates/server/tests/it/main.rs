@@ -1,6 +1,7 @@
 //! The server from outside: real processes, real sockets, real neighbours.
 
 mod attack;
+mod audit;
 mod bad_input;
 mod certificates;
 mod conformance_blobs;
@@ -27,5 +28,6 @@ mod settings;
 pub mod support;
 mod support_selftest;
 mod tokens;
+mod turns;
 mod under_test;
 mod webhooks;

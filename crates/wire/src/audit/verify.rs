@@ -53,6 +53,7 @@ pub struct Verified {
 }
 
 /// Takes a log, entry by entry, with the checkpoints in their places.
+#[derive(Clone)]
 pub struct Verifier {
     keys: Vec<PublicKey>,
     check: CheckEd25519,
@@ -96,12 +97,12 @@ impl Verifier {
     /// # Errors
     /// The first fault of the log.
     pub fn line(&mut self, line: &str) -> Result<(), Fault> {
-        let broken = |e: serde_json::Error| Fault::at(self.next(), format!("its line is no entry: {e}"));
+        let broken = |e: serde_json::Error| self.broken(format!("no entry and no checkpoint: {e}"));
         let value: Value = serde_json::from_str(line).map_err(broken)?;
         if let Some(object) = value.as_object().filter(|object| object.contains_key("checkpoint")) {
             return match (object.len(), &object["checkpoint"]) {
                 (1, Value::String(note)) => self.checkpoint(note),
-                _ => Err(Fault::at(self.next(), "the line before it is no checkpoint: a text alone is one")),
+                _ => Err(self.broken("no checkpoint: that is a text, and alone")),
             };
         }
         // From the text, which tells where a name is there twice.
@@ -114,6 +115,12 @@ impl Verifier {
         self.entry(&entry)
     }
 
+    /// A line that may be an entry or a checkpoint.
+    fn broken(&self, what: impl fmt::Display) -> Fault {
+        let why = format!("the line behind {} is {what}", self.place());
+        Fault::within(self.done.last.max(1), self.next(), why)
+    }
+
     /// The next entry.
     ///
     /// # Errors
@@ -121,8 +128,12 @@ impl Verifier {
     pub fn entry(&mut self, entry: &AuditEntry) -> Result<(), Fault> {
         let hash = entry.expected_hash();
         let sound = entry.hash == hash;
+        // Behind a gap it may be the number that is not true.
+        let next = self.next().min(entry.number);
         let altered = || {
-            Fault::at(entry.number, format!("altered: its hash is {}, its content has {hash}", entry.hash))
+            let why =
+                format!("altered: entry {} has the hash {}, its content {hash}", entry.number, entry.hash);
+            Fault::within(next, entry.number, why)
         };
         self.numbered(entry, sound).map_err(|fault| fault.unwrap_or_else(altered))?;
         self.follows(entry, sound).map_err(|fault| fault.unwrap_or_else(altered))?;
@@ -155,13 +166,28 @@ impl Verifier {
                 let why = format!("inserted: entry {number} continues a backup that ends with entry {at}");
                 Err(Some(Fault::within(at.saturating_add(1), last, why)))
             }
-            // The chain has no gap here: it is the number or the action that is not true.
-            _ if !sound && entry.previous == self.done.head => Err(None),
+            // The chain has no gap here.
+            _ if entry.previous == self.done.head => Err(self.leaps(entry, sound)),
             _ => {
                 let why = format!("missing: entry {number} stands behind {}", self.place());
-                Err(Some(Fault::within(self.next(), number - 1, why)))
+                Err(Some(Fault::within(self.next(), number - i64::from(sound), why)))
             }
         }
+    }
+
+    /// A gap in the numbers of entries that name each other.
+    fn leaps(&self, entry: &AuditEntry, sound: bool) -> Option<Fault> {
+        let (number, next) = (entry.number, self.next());
+        if sound {
+            let why = format!(
+                "missing or forged: entry {number} follows {}, and no restore tells why",
+                self.place()
+            );
+            return Some(Fault::within(next, number, why));
+        }
+        let numbered = AuditEntry { number: next, ..entry.clone() };
+        let moved = numbered.expected_hash() == entry.hash;
+        moved.then(|| Fault::at(next, format!("altered: its number is {number} now")))
     }
 
     /// The entry names the hash of the one before it. `None`: the entry was altered.
@@ -171,8 +197,8 @@ impl Verifier {
             return Ok(());
         }
         if self.done.entries > 0 && entry.previous == self.before {
-            let why = format!("inserted: entry {number} names the entry before it as its predecessor");
-            return Err(Some(Fault::at(last, why)));
+            let why = format!("inserted: entries {last} and {number} name the same predecessor");
+            return Err(Some(Fault::within(last, number, why)));
         }
         if !sound {
             return Err(None);
@@ -272,3 +298,6 @@ impl Verifier {
 fn restored_at(entry: &AuditEntry) -> Option<i64> {
     entry.before.as_ref()?.get("number")?.as_i64()
 }
+
+#[cfg(test)]
+mod tests;
