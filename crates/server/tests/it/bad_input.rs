@@ -3,6 +3,7 @@
 mod disk;
 mod early;
 mod forms;
+mod history;
 mod limits;
 mod names;
 mod queries;

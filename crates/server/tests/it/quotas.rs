@@ -53,7 +53,10 @@ async fn usage_tells_what_is_there_and_what_may_be() {
         expect("the same bytes", json!({ "files": 2, "versions": 2 })).await;
         client.upload("a.ps1", "123").override_if_exists().await.expect_status(200);
         expect("an override", json!({ "bytes": 8, "versions": 3 })).await;
-        client.json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({ "tags": ["t"] })).await.expect_status(200);
+        client
+            .json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({ "tags": ["t"] }))
+            .await
+            .expect_status(200);
         expect("a change", json!({ "versions": 4 })).await;
         client.post("/api/libraryfiles/a.ps1/versions/1/restore").await.expect_status(200);
         expect("a restore", json!({ "versions": 5 })).await;
@@ -76,7 +79,14 @@ async fn usage_tells_what_is_there_and_what_may_be() {
         .start()
         .await;
     let told = usage(&bag.client().await).await;
-    let limits = ["maxFiles", "maxBytes", "maxVersionsPerFile", "maxFileBytes", "retentionDays", "replacedRetentionDays"];
+    let limits = [
+        "maxFiles",
+        "maxBytes",
+        "maxVersionsPerFile",
+        "maxFileBytes",
+        "retentionDays",
+        "replacedRetentionDays",
+    ];
     assert_eq!(json!(limits.map(|limit| &told[limit])), json!([7, 1000, 3, 500, 2, 9]));
 }
 
@@ -129,7 +139,10 @@ async fn no_more_bytes_than_the_setting_says() {
         client.upload("b.ps1", "b".repeat(40)).await.expect_status(200);
         assert_over("full", &client.upload("c.ps1", "c").await, &over(100, 1));
         client.upload("b.ps1", "a".repeat(60)).override_if_exists().await.expect_status(200);
-        client.json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({ "tags": ["t"] })).await.expect_status(200);
+        client
+            .json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({ "tags": ["t"] }))
+            .await
+            .expect_status(200);
         client.post("/api/libraryfiles/b.ps1/versions/1/restore").await.expect_status(200);
         assert_eq!(usage(&client).await["bytes"], 100);
         // A delete frees nothing, a purge what no other file has.
@@ -151,7 +164,8 @@ async fn no_more_versions_than_the_setting_says() {
     for kept in everywhere().await {
         let bag = kept.options.clone().set("max_versions_per_file", 2).start().await;
         let client = bag.client().await;
-        let patch = |tag: &str| client.json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({ "tags": [tag] }));
+        let patch =
+            |tag: &str| client.json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({ "tags": [tag] }));
         let first = client.upload("a.ps1", "1").await.expect_status(200);
         patch("one").await.expect_status(200);
         let full = "Library file a.ps1 has 2 versions, and `max_versions_per_file` allows 2; \
@@ -216,11 +230,15 @@ async fn quotas_that_come_late_take_nothing_away() {
         bag.upload(name, "other").override_if_exists().await.expect_status(200);
     }
     assert!(bag.stop().await.success());
-    let late = Jumpbag::options().set("max_files", 1).set("max_library_bytes", 1).set("max_versions_per_file", 1);
+    let late =
+        Jumpbag::options().set("max_files", 1).set("max_library_bytes", 1).set("max_versions_per_file", 1);
     let bag = late.data_dir(&data_dir).start().await;
     let client = bag.client().await;
     assert_eq!(bag.names().await, ["a.ps1", "b.ps1"]);
-    assert_eq!(client.get("/api/libraryfiles/a.ps1/versions/1/content").await.expect_status(200).text(), "a.ps1");
+    assert_eq!(
+        client.get("/api/libraryfiles/a.ps1/versions/1/content").await.expect_status(200).text(),
+        "a.ps1"
+    );
     client.json(Method::PATCH, "/api/libraryfiles/a.ps1", &json!({})).await.expect_status(200);
     let refused = client.upload("a.ps1", "third").override_if_exists().await.expect_status(400);
     assert!(refused.error_message().contains("has 2 versions, and `max_versions_per_file` allows 1"));

@@ -90,7 +90,10 @@ async fn another_upload_under_a_key_is_refused() {
             let case = format!("{case} on {}", kept.on);
             assert_refused(&case, &send(&client, "k", other).await, 400, "InvalidInput", USED);
         }
-        assert_eq!((bag.names().await, numbers(&client, "a.ps1").await), (vec!["a.ps1".into()], vec![json!(1)]));
+        assert_eq!(
+            (bag.names().await, numbers(&client, "a.ps1").await),
+            (vec!["a.ps1".into()], vec![json!(1)])
+        );
         // A key is its caller's, and letter case counts in it.
         let registration = bag.register("somebody else", &["Library.Manage"]).await;
         let token = bag.request_token(&registration).await.json();
@@ -99,7 +102,11 @@ async fn another_upload_under_a_key_is_refused() {
         assert_eq!(send(&other, "k", override_it()).await.expect_status(200).json()["version"], 2);
         assert_eq!(send(&client, "K", override_it()).await.expect_status(200).json()["version"], 3);
         assert_eq!(send(&other, "k", override_it()).await.expect_status(200).json()["version"], 2);
-        assert_same("the first", &send(&client, "k", form("a.ps1", "one").field("Category", "c")).await, &first);
+        assert_same(
+            "the first",
+            &send(&client, "k", form("a.ps1", "one").field("Category", "c")).await,
+            &first,
+        );
         assert_eq!(numbers(&client, "a.ps1").await, [3, 2, 1]);
         // An upload that was refused does not use up its key.
         let taken = send(&client, "later", form("a.ps1", "x")).await.expect_status(400);
@@ -166,9 +173,13 @@ async fn uploads_outlive_a_kill_once() {
         let bag = kept.options.clone().start().await;
         let client = bag.client().await;
         let upload = async |client: &Client, n: usize| -> reqwest::Result<Answer> {
-            let form = form(&format!("{n:02}.ps1"), &format!("content {n}")).field("OverrideIfExists", "true").end();
+            let form =
+                form(&format!("{n:02}.ps1"), &format!("content {n}")).field("OverrideIfExists", "true").end();
             let call = client.post("/api/libraryfiles").with(|request| {
-                request.header("content-type", Form::CONTENT_TYPE).header("idempotency-key", format!("k{n}")).body(form)
+                request
+                    .header("content-type", Form::CONTENT_TYPE)
+                    .header("idempotency-key", format!("k{n}"))
+                    .body(form)
             });
             call.attempt().await
         };
@@ -204,16 +215,21 @@ async fn of_many_who_create_a_name_one_does() {
             let name = format!("{round}.ps1");
             let create = async |n: usize| {
                 // Overriding is no way around the condition.
-                let form = form(&name, &format!("by {n}")).field("OverrideIfExists", if n % 2 == 0 { "true" } else { "false" });
+                let form = form(&name, &format!("by {n}"))
+                    .field("OverrideIfExists", if n % 2 == 0 { "true" } else { "false" });
                 let call = client.post("/api/libraryfiles").with(|request| {
-                    request.header("content-type", Form::CONTENT_TYPE).header("if-none-match", "*").body(form.end())
+                    request
+                        .header("content-type", Form::CONTENT_TYPE)
+                        .header("if-none-match", "*")
+                        .body(form.end())
                 });
                 call.await
             };
             let answers = join_all((0..16).map(create)).await;
             let made = answers.iter().filter(|answer| answer.status == 200).count();
             assert_eq!(made, 1, "on {}", kept.on);
-            let message = format!("Library file {name} already exists, and `If-None-Match: *` asks that it does not");
+            let message =
+                format!("Library file {name} already exists, and `If-None-Match: *` asks that it does not");
             for answer in answers.iter().filter(|answer| answer.status != 200) {
                 assert_refused(kept.on, answer, 412, "PreconditionFailed", &message);
             }

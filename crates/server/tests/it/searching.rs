@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::bad_input::assert_refused;
 use crate::support::client::Client;
-use crate::support::kept::{everywhere, on_either_database};
+use crate::support::kept::everywhere;
 use crate::support::server::Jumpbag;
 
 /// The names that a search finds, in the order of the answer; `more` are further options.
@@ -114,7 +114,6 @@ const SEARCHES: &[(&str, &[&str])] = &[
     ("hidden", &[]),
     ("parametric", &[]),
     ("windows", &[]),
-    ("\\", &[]),
 ];
 
 #[tokio::test]
@@ -123,7 +122,7 @@ async fn what_is_found_and_what_is_not() {
         let bag = kept.options.clone().start().await;
         let client = bag.client().await;
         filled(&client).await;
-        for (wanted, names) in SEARCHES.iter().filter(|(wanted, _)| *wanted != "\\") {
+        for (wanted, names) in SEARCHES {
             assert_eq!(found(&client, wanted).await, *names, "on {}: {wanted}", kept.on);
         }
         for (wanted, more, names) in [
@@ -261,15 +260,15 @@ async fn searches_that_mean_nothing() {
         &vec!["a"; 20].join(" "),
         &deep(10),
         "a:*",
-        "a & b | !c",
+        "a& b| !c",
         "rowid:a",
         "words:a NEAR(a b)",
         "\"a\"\"b\"",
         "^a",
-        "a + b",
-        "it's 'quoted' $1 %s",
+        "a+ +b",
+        "it's 'quoted' $1 %s;",
         "a\\'b",
-        "' or 1=1 --",
+        "'a or 1=1--",
     ] {
         search(&client, fine, "").await;
     }

@@ -190,6 +190,44 @@ async fn the_entity_tag_tells_one_state_of_the_file() {
     look(client.upload("a.ps1", "one").await.expect_status(200)).await;
 }
 
+#[tokio::test]
+async fn a_hold_is_another_state_of_the_file() {
+    let bag = Jumpbag::start().await;
+    let client = bag.client().await;
+    let path = "/api/libraryfiles/a.ps1";
+    let free = client.upload("a.ps1", "one").await.expect_status(200).etag();
+    super::hold(&client, path, true, "case 7").await.expect_status(204);
+    let held = client.get(path).await.expect_status(200).etag();
+    assert_ne!(held, free);
+    assert_eq!(change(&client, "patch", "a.ps1", &[("if-match", &free)]).await.status, 412);
+    let changed = change(&client, "patch", "a.ps1", &[("if-match", &held)]).await.expect_status(200);
+    super::hold(&client, path, false, "closed").await.expect_status(204);
+    let freed = client.get(path).with(|request| request.header("if-none-match", changed.etag())).await;
+    assert_ne!(freed.expect_status(200).etag(), changed.etag());
+}
+
+/// A strong entity tag is that of the very bytes.
+#[tokio::test]
+async fn answers_with_a_strong_tag_are_not_compressed() {
+    let bag = Jumpbag::start().await;
+    let client = bag.client().await;
+    let description = "long enough to be compressed ".repeat(50);
+    client.upload("a.ps1", "one").description(&description).await.expect_status(200);
+    let asking =
+        async |path: &str| client.get(path).with(|call| call.header("accept-encoding", "gzip")).await;
+    for (path, packed) in [
+        ("/api/libraryfiles/a.ps1", false),
+        ("/api/libraryfiles/a.ps1/versions/1/content", false),
+        ("/api/libraryfiles/a.ps1/versions", true),
+        ("/api/libraryfiles/a.ps1/versions/1", true),
+    ] {
+        let answer = asking(path).await.expect_status(200);
+        let strong = answer.header("etag").is_some_and(|etag| !etag.starts_with("W/"));
+        assert_eq!(strong, !packed, "{path}");
+        assert_eq!(answer.header("content-encoding"), packed.then_some("gzip"), "{path}");
+    }
+}
+
 /// Changes at once that all know the same state: one is made, the others hear of it.
 #[tokio::test]
 async fn of_many_who_saw_the_same_one_wins() {

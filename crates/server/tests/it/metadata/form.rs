@@ -122,7 +122,7 @@ async fn fields_that_break_a_rule() {
             "a\u{202e}b",
             "`tags` holds the control character U+202E; only visible characters are allowed",
         ),
-        ("Tags", r#"["a",""]"#, "`tags` holds an empty tag; a tag has 1 to 64"),
+        ("Tags", r#"["a",""]"#, "`tags` holds an empty tag; a tag has 1 to 64 characters"),
         (
             "Tags",
             r#"["\u0000"]"#,

@@ -62,7 +62,10 @@ const REFUSED: &[(&str, &str)] = &[
         "`$filter`, position 13: `any` and `all` cannot stand inside each other; end the one of `t` first and join \
          them with `and` or `or`",
     ),
-    ("$orderby=tags", "`$orderby`: `tags` is a list, which has no order"),
+    (
+        "$orderby=tags",
+        "`$orderby`: `tags` is a list, not one value; `$filter` asks about its items: `tags/any(t: t eq '…')`",
+    ),
 ];
 
 async fn filled(client: &Client) {
