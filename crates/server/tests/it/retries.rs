@@ -216,7 +216,7 @@ async fn of_many_who_create_a_name_one_does() {
             let create = async |n: usize| {
                 // Overriding is no way around the condition.
                 let form = form(&name, &format!("by {n}"))
-                    .field("OverrideIfExists", if n % 2 == 0 { "true" } else { "false" });
+                    .field("OverrideIfExists", if n.is_multiple_of(2) { "true" } else { "false" });
                 let call = client.post("/api/libraryfiles").with(|request| {
                     request
                         .header("content-type", Form::CONTENT_TYPE)

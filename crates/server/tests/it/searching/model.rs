@@ -96,7 +96,8 @@ fn searches() -> impl Strategy<Value = Wanted> {
             1 => text,
             _ => format!("{text}*"),
         };
-        (!row.is_empty() && !(is_operator && kind == 1)).then(|| Wanted::Words(written, row, kind == 2))
+        let is_term = !row.is_empty() && (kind != 1 || !is_operator);
+        is_term.then_some(Wanted::Words(written, row, kind == 2))
     });
     term.prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
@@ -137,9 +138,8 @@ impl Wanted {
 
 /// The words of a file, as the documentation says them.
 fn document(name: &str, said: &Said) -> Vec<String> {
-    let parts =
-        [&[name.to_owned(), said.description.clone()], &said.tags[..], &[said.content.clone()]].concat();
-    words(&parts.join(" ")).collect()
+    let text = format!("{name} {} {} {}", said.description, said.tags.join(" "), said.content);
+    words(&text).collect()
 }
 
 async fn put(client: &Client, name: &str, said: &Said) {
