@@ -66,6 +66,28 @@ async fn the_same_upload_under_its_key_is_made_once() {
     }
 }
 
+/// What the first one asked for held then; that it does not any more is its own doing.
+#[tokio::test]
+async fn conditions_and_quotas_are_asked_about_once() {
+    let bag = Jumpbag::options().set("rate_limits", false).set("max_files", 1).start().await;
+    let client = bag.client().await;
+    let send = async |key: &str, condition: (&str, &str), form: Form| {
+        let upload = client.post("/api/libraryfiles").with(|request| {
+            let request = request.header("idempotency-key", key).header(condition.0, condition.1);
+            request.header("content-type", Form::CONTENT_TYPE).body(form.end())
+        });
+        upload.await
+    };
+    let first = send("a", ("if-none-match", "*"), form("a.ps1", "one")).await.expect_status(200);
+    assert_same("created", &send("a", ("if-none-match", "*"), form("a.ps1", "one")).await, &first);
+    assert_eq!(send("b", ("if-none-match", "*"), form("a.ps1", "one")).await.status, 412);
+    let (etag, replace) = (first.etag(), || form("a.ps1", "two").field("OverrideIfExists", "true"));
+    let second = send("c", ("if-match", &etag), replace()).await.expect_status(200);
+    assert_same("replaced", &send("c", ("if-match", &etag), replace()).await, &second);
+    assert_eq!(send("d", ("if-match", &etag), replace()).await.status, 412);
+    assert_eq!(numbers(&client, "a.ps1").await, [2, 1]);
+}
+
 /// The answer as it is at the address that the server has now.
 fn unplaced(answer: &Answer, bag: &Jumpbag) -> Answer {
     Answer { body: answer.text().replace(&answer.base, &bag.url()).into(), ..answer.clone() }
