@@ -103,7 +103,8 @@ fn compared(bench: &Bench, texts: &[String], found: [usize; QUERIES.len()]) -> V
         .collect();
     let remark = format!(
         "From the request to the last byte over one connection, uncompressed; the index is up to date. The scripts \
-         have {SIZE} bytes each. Files found: {}. The list is that of another server, which holds {LISTED} files.",
+         have {SIZE} bytes each. Files found: {}. The list is that of another server, which holds {LISTED} files; it \
+         is rendered once and then sent from memory until something changes.",
         shown.join(", ")
     );
     let tables = vec![
@@ -142,11 +143,11 @@ fn compared(bench: &Bench, texts: &[String], found: [usize; QUERIES.len()]) -> V
         let mut listed = list(bench, peer)?;
         (0..each(bench)).map(|_| Ok((0, listed.again()? * 1000.0))).collect()
     };
-    contestants.push(Contestant {
-        name: format!("the list of {LISTED} files"),
-        syncs: None,
-        turn: Box::new(alone),
-    });
+    let name = format!("the list of {LISTED} files");
+    let first = format!("{name}, the first after a change");
+    contestants.push(Contestant { name, syncs: None, turn: Box::new(alone) });
+    let turn = Box::new(move || changed(bench, peer));
+    contestants.push(Contestant { name: first, syncs: None, turn });
     bench.turns(bench.runs, tables, contestants)
 }
 
@@ -165,6 +166,20 @@ fn pairs(bench: &Bench, searched: &mut Asked, listed: &mut Asked) -> Result<Samp
             (searched.again()?, list)
         };
         samples.extend([(0, search * 1000.0), (1, search / list)]);
+    }
+    Ok(samples)
+}
+
+/// The list when an upload and a delete, which leave it as it was, came before it.
+fn changed(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
+    let (running, mut listed) = (bench.filled(peer, LISTED)?, list(bench, peer)?);
+    let mut connection = Connection::open(running.server.address)?;
+    let (uploads, deletes) = bench.uploads(&running, 1, each(bench));
+    let mut samples = Vec::new();
+    for (upload, delete) in uploads.iter().flatten().zip(deletes.iter().flatten()) {
+        connection.send(upload, Body::Drop)?.success("an upload before a list")?;
+        connection.send(delete, Body::Drop)?.success("a delete before a list")?;
+        samples.push((0, listed.again()? * 1000.0));
     }
     Ok(samples)
 }
