@@ -8,7 +8,7 @@ use jumpbag_server::catalog::{CatalogError, audit, files, history};
 
 use super::{Bench, at, cells, end, inline, put};
 
-on_both!(the_index_follows_the_versions, what_is_looked_for_is_found);
+on_both!(the_index_follows_the_versions, what_is_looked_for_is_found, what_was_removed_leaves_no_words);
 
 async fn behind(bench: &Bench, limit: i64) -> Behind {
     look!(bench.catalog, tx => search::behind(tx, limit).await).expect("an answer")
@@ -106,4 +106,37 @@ async fn what_is_looked_for_is_found(bench: &Bench) {
         let found: BTreeSet<_> = found.into_iter().map(|file| file.file_name).collect();
         assert_eq!(found, names.into_iter().map(str::to_owned).collect(), "{told}");
     }
+}
+
+async fn what_was_removed_leaves_no_words(bench: &Bench) {
+    commit!(bench.catalog, tx => {
+        for number in 0..3 {
+            put(tx, "a", &inline(&format!("{number}")), at(number)).await?;
+        }
+        Ok::<_, CatalogError>(())
+    })
+    .expect("three versions");
+    // Each in a segment of its own, and one word that only the first has.
+    for word in ["zanzibar", "ambassador", "ambassador"] {
+        let next = behind(bench, 1).await;
+        let documents: Vec<_> = next.versions.iter().map(|row| (row.born, word.to_owned())).collect();
+        assert!(commit!(bench.catalog, tx => search::index(tx, &next, &documents).await).expect("an answer"));
+    }
+    forget(bench, 1).await;
+    let mut first = true;
+    for step in 0.. {
+        assert!(step < 100, "it comes to an end");
+        if !commit!(bench.catalog, tx => search::compact(tx, first).await).expect("an answer") {
+            break;
+        }
+        first = false;
+    }
+    assert_eq!(documents(bench).await, 2);
+    if bench.catalog.is_shared() {
+        return;
+    }
+    let blocks = format!("{:?}", cells(&bench.catalog, "select hex(block) from documents_data").await);
+    let hex = |word: &str| word.bytes().map(|byte| format!("{byte:02X}")).collect::<String>();
+    assert!(blocks.contains(&hex("ambassador")), "{blocks}");
+    assert!(!blocks.contains(&hex("zanzibar")), "{blocks}");
 }
