@@ -3,6 +3,7 @@
 
 pub mod output;
 mod request;
+pub mod result;
 
 use std::sync::Arc;
 
@@ -19,7 +20,8 @@ use crate::catalog::actions::{self, ActionRow, CommandRow, OutputId};
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
-use crate::machines;
+use crate::listed::{Listed, paged};
+use crate::odata::{EntitySet, Kind, Property, Query};
 
 pub use request::{NewAction, NewCommand};
 
@@ -36,12 +38,37 @@ pub struct Rules {
     pub script_seconds: u64,
 }
 
+const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
+    Property { name, column, kind }
+}
+
+/// What may be asked of the collection.
+pub static SET: EntitySet = EntitySet {
+    name: "MachineActions",
+    properties: &[
+        property("id", "a.id", Kind::Text),
+        property("type", "(cast('LiveResponse' as text) collate \"C\")", Kind::Text),
+        property("requestor", "a.requestor", Kind::Text),
+        property("requestorComment", "a.comment", Kind::Text),
+        property("status", "a.status", Kind::Text),
+        property("machineId", "a.machine", Kind::Text),
+        property("computerDnsName", "a.machine_name", Kind::Text),
+        property("creationDateTimeUtc", "a.created_at", Kind::Time),
+        property("lastUpdateDateTimeUtc", "a.updated_at", Kind::Time),
+    ],
+    max_top: MAX_PAGE,
+    searchable: false,
+};
+/// Actions of a page.
+const MAX_PAGE: u64 = 10_000;
+
 /// How long after the end of its time an action that began is waited for: its machine may be away, and keeps what it
 /// has to say.
 const SILENCE_SECS: i64 = 24 * 3600;
 /// Actions that end in one step.
 const BATCH: i64 = 100;
 
+#[derive(Clone)]
 pub struct Actions {
     catalog: Arc<Catalog>,
     blobs: BlobStore,
@@ -89,6 +116,19 @@ impl Actions {
         row.await
     }
 
+    /// One page of what a query asks for.
+    pub async fn list(&self, query: Query) -> Result<Listed<MachineAction>, Error> {
+        let (page, limit) = paged(&query, MAX_PAGE)?;
+        let rows = self.catalog.snapshot(move |tx| {
+            Box::pin(async move {
+                let rows = actions::list(tx, &page).await?;
+                let count = if query.count { Some(actions::count(tx, &page).await?) } else { None };
+                Ok::<_, Error>(Listed::new(rows, count, limit, &query))
+            })
+        });
+        Ok(rows.await?.map(shown))
+    }
+
     /// Ends an action that is not final; one that is stays as it is.
     pub async fn cancel(
         &self,
@@ -130,7 +170,12 @@ impl Actions {
     }
 
     /// What a machine is to do next: the first command that has not ended of its oldest open action.
-    pub async fn next(&self, machine: &str, key: &AgentKey, now: Timestamp) -> Result<Option<Assigned>, Error> {
+    pub async fn next(
+        &self,
+        machine: &str,
+        key: &AgentKey,
+        now: Timestamp,
+    ) -> Result<Option<Assigned>, Error> {
         let (id, script_seconds) = (machine.to_owned(), self.rules.script_seconds);
         let open = self.catalog.write(move |tx| {
             Box::pin(async move {

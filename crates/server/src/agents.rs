@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use jumpbag_wire::time::Timestamp;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
@@ -33,9 +33,9 @@ impl AgentKey {
         let (pem, wanted) = (crate::auth::keys::pem(pair.as_ref()), name.clone());
         catalog
             .write(move |tx| {
-                Box::pin(async move {
-                    Ok::<_, Error>(checkpoints::insert_key(tx, &wanted, &pem, now).await?)
-                })
+                Box::pin(
+                    async move { Ok::<_, Error>(checkpoints::insert_key(tx, &wanted, &pem, now).await?) },
+                )
             })
             .await?;
         let key = AgentKey::find(catalog, &name).await?;
@@ -57,6 +57,11 @@ impl AgentKey {
     /// In base64.
     pub fn public(&self) -> &str {
         &self.public
+    }
+
+    /// In base64 that fits into a token.
+    pub fn public_url_safe(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.pair.public_key())
     }
 
     pub fn sign(&self, text: &str) -> Vec<u8> {
@@ -150,7 +155,9 @@ impl Hub {
                         self.wake(&machine);
                     }
                 }
-                Err(e) => tracing::warn!(error = e.chain(), "agents: cannot look for work; it is tried again"),
+                Err(e) => {
+                    tracing::warn!(error = e.chain(), "agents: cannot look for work; it is tried again")
+                }
             }
         }
     }

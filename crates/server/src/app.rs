@@ -6,6 +6,8 @@ use std::time::Duration;
 use jumpbag_wire::time::Timestamp;
 
 use crate::access::Access;
+use crate::actions::{self, Actions};
+use crate::agents::{AgentKey, Hub};
 use crate::audit::Audit;
 use crate::blobs::BlobStore;
 use crate::catalog::Catalog;
@@ -13,7 +15,8 @@ use crate::config::Settings;
 use crate::library::name::Strictness;
 use crate::library::sweep::STAGED_GRACE_SECS;
 use crate::library::{Library, Quotas, Rules};
-use crate::limit::Limiter;
+use crate::limit::{Calls, Limiter};
+use crate::machines::Machines;
 use crate::metrics::Metrics;
 use crate::news::News;
 use crate::rendered::Cache;
@@ -32,6 +35,11 @@ pub struct App {
     pub metrics: Metrics,
     pub news: News,
     pub webhooks: Webhooks,
+    pub machines: Machines,
+    pub actions: Actions,
+    pub agent_key: AgentKey,
+    /// The agents that are connected here.
+    pub hub: Arc<Hub>,
     pub listings: Cache,
 }
 
@@ -106,11 +114,19 @@ impl App {
         let key_file = settings.audit_key_file.as_deref();
         let audit = Audit::open(Arc::clone(&catalog), key_file, access.tenant(), now).await?;
         let per = |calls| if settings.rate_limits { calls } else { 0 };
-        let limiter = Limiter::new(
-            per(settings.library_calls_per_minute),
-            per(settings.library_calls_per_hour),
-            &catalog,
-        );
+        let calls = Calls {
+            library: (per(settings.library_calls_per_minute), per(settings.library_calls_per_hour)),
+            machines: (per(settings.machine_calls_per_minute), per(settings.machine_calls_per_hour)),
+            live_response: per(settings.live_response_calls_per_minute),
+        };
+        let limiter = Limiter::new(calls, &catalog);
+        let agent_key = AgentKey::ensure(&catalog, access.tenant(), now).await?;
+        let rules = actions::Rules {
+            queue: settings.queue_actions,
+            sessions: settings.live_response_sessions,
+            queue_seconds: settings.action_queue_seconds,
+            script_seconds: settings.script_seconds,
+        };
         let hooks = webhooks::Rules {
             networks: settings.webhook_networks.clone(),
             timeout: Duration::from_secs(settings.webhook_timeout_seconds),
@@ -127,6 +143,10 @@ impl App {
             news: News::new(settings.event_streams),
             webhooks: Webhooks::new(Arc::clone(&catalog), hooks),
             listings: Cache::default(),
+            machines: Machines::new(Arc::clone(&catalog)),
+            actions: Actions::new(Arc::clone(&catalog), blobs.clone(), rules),
+            agent_key,
+            hub: Arc::default(),
             settings,
             catalog,
             blobs,

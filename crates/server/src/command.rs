@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod check;
 mod clients;
+mod machines;
 mod serve;
 
 use std::path::PathBuf;
@@ -51,6 +52,12 @@ enum Command {
     /// The keys that sign tokens
     #[command(subcommand)]
     Keys(Keys),
+    /// Tokens that machines enrol with
+    #[command(subcommand)]
+    Enroll(machines::Enroll),
+    /// The machines that agents run on
+    #[command(subcommand)]
+    Machines(machines::Command),
     /// The log of all changes: verify it, export it
     #[command(subcommand)]
     Audit(audit::Command),
@@ -158,6 +165,8 @@ async fn dispatch(args: Args) -> Result<(), Failure> {
     let settings = layers.settings()?;
     match command {
         Command::Serve => serve::run(settings).await,
+        Command::Enroll(command) => machines::enroll(&settings, command).await,
+        Command::Machines(command) => machines::machines(&settings, command).await,
         Command::Clients(command) => clients::run(&settings, command).await,
         Command::Keys(Keys::Rotate) => rotate(&settings).await,
         Command::Audit(command) => audit::run(&settings, command).await,

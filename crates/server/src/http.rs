@@ -1,5 +1,7 @@
 //! HTTP: the route table on one screen, one file per resource. Who may call is in a handler's signature.
 
+mod actions;
+mod agent;
 mod allowed;
 mod answer;
 mod audit;
@@ -13,6 +15,7 @@ mod files;
 mod json;
 mod library;
 mod listing;
+mod machines;
 mod meta;
 mod name;
 pub mod ops;
@@ -30,7 +33,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use http::{Extensions, HeaderMap, StatusCode, Version, header};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, Predicate as _};
@@ -53,6 +56,7 @@ use crate::auth::permission::Permission;
         (name = "history", description = "What became of files: versions, deleted files, holds"),
         (name = "events", description = "What happens in the library, told as it happens"),
         (name = "audit", description = "Who changed what, and the proof that nothing of it was altered"),
+        (name = "machines", description = "Machines that agents run on, and live response on them"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "metadata", description = "What the service says of itself"),
     ),
@@ -99,6 +103,15 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(audit::list))
         .routes(routes!(audit::checkpoint))
         .routes(routes!(audit::key))
+        .routes(routes!(machines::list))
+        .routes(routes!(machines::show))
+        .routes(routes!(machines::tag))
+        .routes(routes!(actions::run))
+        .routes(routes!(actions::list))
+        .routes(routes!(actions::show))
+        .routes(routes!(actions::cancel))
+        .routes(routes!(actions::link))
+        .routes(routes!(actions::output))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))
@@ -153,8 +166,11 @@ pub fn router(app: &Arc<App>) -> Router {
     let (downloads, _) = downloads().split_for_parts();
     documented
         .route("/openapi.json", get(meta::openapi))
+        .route(jumpbag_wire::agent::ENROLL_PATH, post(agent::enroll))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_be_compressed)))
         .merge(downloads)
+        .route(jumpbag_wire::agent::CONNECT_PATH, get(agent::connect))
+        .route(actions::RESULTS, get(actions::download))
         .route_layer(from_fn(note_route))
         // Handlers bound their bodies themselves, by the settings.
         .layer(DefaultBodyLimit::disable())

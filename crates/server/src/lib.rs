@@ -1,6 +1,8 @@
 //! jumpbag-server: a live response library, wire-compatible with Microsoft Defender for Endpoint.
 
 pub mod access;
+pub mod actions;
+pub mod agents;
 pub mod app;
 pub mod audit;
 pub mod auth;
@@ -14,6 +16,8 @@ pub mod hex;
 pub mod http;
 pub mod library;
 pub mod limit;
+pub mod listed;
+pub mod machines;
 pub mod metrics;
 pub mod multipart;
 pub mod news;

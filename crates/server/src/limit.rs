@@ -12,12 +12,21 @@ use crate::catalog::{Catalog, CatalogError, calls};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Family {
     Library,
+    Machines,
+    Actions,
+    Results,
+    /// Making actions.
+    LiveResponse,
 }
 
 impl Family {
     pub fn name(self) -> &'static str {
         match self {
             Family::Library => "library",
+            Family::Machines => "machines",
+            Family::Actions => "actions",
+            Family::Results => "results",
+            Family::LiveResponse => "live response",
         }
     }
 }
@@ -118,9 +127,21 @@ fn whole_seconds(millis: i64) -> i64 {
     millis.div_euclid(1000) + i64::from(millis.rem_euclid(1000) > 0)
 }
 
+/// Calls that a caller has in any minute and in any hour; 0 means no limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Calls {
+    pub library: (u32, u32),
+    /// To machines, to actions and to results, each for itself.
+    pub machines: (u32, u32),
+    /// Only in any minute.
+    pub live_response: u32,
+}
+
 /// Counts the calls of all callers: here, or in the catalog where several nodes share it.
 pub struct Limiter {
     library: Vec<Quota>,
+    machines: Vec<Quota>,
+    live_response: Vec<Quota>,
     shared: Option<Arc<Catalog>>,
     windows: Mutex<HashMap<(Family, String), Window>>,
 }
@@ -129,14 +150,18 @@ pub struct Limiter {
 const MANY: usize = 10_000;
 
 impl Limiter {
-    /// A quota of no calls means no limit.
-    pub fn new(per_minute: u32, per_hour: u32, catalog: &Arc<Catalog>) -> Limiter {
-        let quotas = [
-            Quota { name: "minute", calls: per_minute, seconds: 60 },
-            Quota { name: "hour", calls: per_hour, seconds: 3600 },
-        ];
+    pub fn new(calls: Calls, catalog: &Arc<Catalog>) -> Limiter {
+        let quotas = |per_minute, per_hour| {
+            let quotas = [
+                Quota { name: "minute", calls: per_minute, seconds: 60 },
+                Quota { name: "hour", calls: per_hour, seconds: 3600 },
+            ];
+            quotas.into_iter().filter(|quota| quota.calls > 0).collect()
+        };
         Limiter {
-            library: quotas.into_iter().filter(|quota| quota.calls > 0).collect(),
+            library: quotas(calls.library.0, calls.library.1),
+            machines: quotas(calls.machines.0, calls.machines.1),
+            live_response: quotas(calls.live_response, 0),
             shared: catalog.is_shared().then(|| Arc::clone(catalog)),
             windows: Mutex::new(HashMap::new()),
         }
@@ -145,6 +170,8 @@ impl Limiter {
     fn quotas(&self, family: Family) -> &[Quota] {
         match family {
             Family::Library => &self.library,
+            Family::Machines | Family::Actions | Family::Results => &self.machines,
+            Family::LiveResponse => &self.live_response,
         }
     }
 
@@ -188,7 +215,8 @@ impl Limiter {
         let Some(catalog) = &self.shared else {
             return Ok(());
         };
-        let longest = self.library.iter().map(Quota::millis).max().unwrap_or(0);
+        let all = [&self.library, &self.machines, &self.live_response];
+        let longest = all.into_iter().flatten().map(Quota::millis).max().unwrap_or(0);
         let before = now.millis() - longest;
         catalog.write(move |tx| Box::pin(async move { calls::forget(tx, before).await.map(|_| ()) })).await
     }

@@ -18,9 +18,13 @@ use crate::catalog::machines::{self, Enrollment, MachineRow};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
 use crate::hex::hex;
+use crate::listed::{Listed, paged};
+use crate::odata::{EntitySet, Kind, Property, Query};
 
 /// How long a machine counts as active after it was last seen.
 const ACTIVE_SECS: i64 = 7 * 24 * 3600;
+/// Machines of a page.
+const MAX_PAGE: u64 = 10_000;
 /// Characters of a machine's name.
 const MAX_NAME: usize = 255;
 pub const MAX_TAGS: usize = 64;
@@ -29,6 +33,27 @@ pub const MAX_TAG: usize = 200;
 pub struct Machines {
     catalog: Arc<Catalog>,
 }
+
+const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
+    Property { name, column, kind }
+}
+
+/// What may be asked of the collection. What nobody measures here is the same for all.
+pub static SET: EntitySet = EntitySet {
+    name: "Machines",
+    properties: &[
+        property("id", "m.id", Kind::Text),
+        property("computerDnsName", "m.name", Kind::Text),
+        property("firstSeen", "m.first_seen", Kind::Time),
+        property("lastSeen", "m.last_seen", Kind::Time),
+        property("osPlatform", "m.os_platform", Kind::Text),
+        property("version", "m.version", Kind::Text),
+        property("lastExternalIpAddress", "m.address", Kind::Text),
+        property("machineTags", machines::TAGS, Kind::Texts),
+    ],
+    max_top: MAX_PAGE,
+    searchable: false,
+};
 
 /// An enrolment to be made.
 #[derive(Debug, Clone)]
@@ -226,6 +251,19 @@ impl Machines {
         self.catalog.read(move |tx| Box::pin(async move { by_id_or_name(tx, &wanted).await })).await
     }
 
+    /// One page of what a query asks for.
+    pub async fn list(&self, query: Query) -> Result<Listed<MachineRow>, Error> {
+        let (page, limit) = paged(&query, MAX_PAGE)?;
+        let rows = self.catalog.snapshot(move |tx| {
+            Box::pin(async move {
+                let rows = machines::list(tx, &page).await?;
+                let count = if query.count { Some(machines::count(tx, &page).await?) } else { None };
+                Ok::<_, Error>(Listed::new(rows, count, limit, &query))
+            })
+        });
+        rows.await
+    }
+
     /// Cuts a machine off.
     pub async fn revoke(&self, id: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let id = id.to_ascii_lowercase();
@@ -328,7 +366,8 @@ async fn enroll(
     row.tags = enrollment.tags;
     if !machines::insert(tx, &row, &enrollment.id).await? {
         return Err(Error::Forbidden(
-            "a machine with this key is known already: remove the agent's data folder to make a new key".into(),
+            "a machine with this key is known already: remove the agent's data folder to make a new key"
+                .into(),
         ));
     }
     let after = json!({ "computerDnsName": row.facts.computer_dns_name, "enrollment": enrollment.id });

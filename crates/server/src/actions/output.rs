@@ -15,7 +15,7 @@ const SMALL: usize = 64 * 1024;
 /// One stream of one command, as it is now.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
-    id: OutputId,
+    pub(super) id: OutputId,
     /// Bytes that are there.
     pub size: u64,
     /// Whether more may come.
@@ -56,9 +56,9 @@ impl Actions {
         let appended = self
             .catalog
             .write(move |tx| {
-                Box::pin(async move {
-                    Ok::<_, Error>(actions::append_output(tx, id, size, length, &kept).await?)
-                })
+                Box::pin(
+                    async move { Ok::<_, Error>(actions::append_output(tx, id, size, length, &kept).await?) },
+                )
             })
             .await?;
         if appended {
@@ -67,9 +67,7 @@ impl Actions {
         if let Place::Blob(key) = &place {
             self.blobs.delete(key).await?;
         }
-        self.catalog
-            .read(move |tx| Box::pin(async move { Ok(actions::output_size(tx, id).await?) }))
-            .await
+        self.catalog.read(move |tx| Box::pin(async move { Ok(actions::output_size(tx, id).await?) })).await
     }
 
     /// One stream of a command of an action.

@@ -153,7 +153,8 @@ impl NewCommand {
 }
 
 fn strings(at: &str, list: &[Value]) -> Result<Vec<String>, Error> {
-    let strings = list.iter().map(|item| item.as_str().filter(|text| !text.contains('\0')).map(str::to_owned));
+    let strings =
+        list.iter().map(|item| item.as_str().filter(|text| !text.contains('\0')).map(str::to_owned));
     match strings.collect() {
         Some(strings) => Ok(strings),
         None => incorrect(format!("{at}: `ArgsList` must be an array of strings without U+0000")),
@@ -257,7 +258,9 @@ async fn bound(tx: &mut Tx, number: i64, command: NewCommand) -> Result<CommandR
     let (mut file, mut content) = (None, None);
     if let Some(wanted) = command.file() {
         let missing = || {
-            Error::InvalidInput(format!("Library file {wanted} was not found: upload it to the library first"))
+            Error::InvalidInput(format!(
+                "Library file {wanted} was not found: upload it to the library first"
+            ))
         };
         let living = history::living(tx, &name::key(wanted)).await?.ok_or_else(missing)?;
         let version = history::version(tx, living.id, living.version).await?.ok_or_else(missing)?;

@@ -30,12 +30,17 @@ permissions! {
     LibraryManage = "Library.Manage", "Manage live response library";
     LibraryRead = "Library.Read", "Read live response library";
     AuditRead = "Audit.Read", "Read the audit log";
+    MachineReadAll = "Machine.Read.All", "Read all machine profiles";
+    MachineReadWriteAll = "Machine.ReadWrite.All", "Read and write all machine information";
+    MachineLiveResponse = "Machine.LiveResponse", "Run live response on a specific machine";
+    MachineRead = "Machine.Read", "Read machine information";
+    MachineReadWrite = "Machine.ReadWrite", "Read and write machine information";
 }
 
 impl Permission {
     /// Whether the original has it too.
     pub fn is_original(self) -> bool {
-        self == Permission::LibraryManage
+        !matches!(self, Permission::LibraryRead | Permission::AuditRead)
     }
 
     /// Exact: `library.manage` or `Library.Manage ` is no permission.

@@ -30,6 +30,7 @@ macro_rules! say {
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Rounds after which changes without a pause are followed all the same.
 const FOLLOW_AT_LEAST: u32 = 30;
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Sweeps between two walks over all blobs: a day.
 const OWNERLESS_EVERY: u64 = 144;
@@ -64,6 +65,8 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     tasks.spawn(sweep(Arc::clone(&app), stopped.clone()));
     tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
     tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(wake(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(expire(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
         say!("operations on http://{}", address(&listener)?);
@@ -227,6 +230,27 @@ async fn seal(app: Arc<App>, mut stop: watch::Receiver<bool>) {
 async fn seal_once(app: &App) {
     if let Err(e) = app.seal_audit(Timestamp::now()).await {
         tracing::error!(error = e.chain(), "the audit log was not sealed: it is tried again later");
+    }
+}
+
+/// Tells connected agents of what concerns them.
+async fn wake(app: Arc<App>, stop: watch::Receiver<bool>) {
+    app.hub.follow(&app.catalog, app.news.subscribe(), stop).await;
+}
+
+/// Ends actions whose time is over.
+async fn expire(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(EXPIRE_EVERY) => {}
+        }
+        if let Err(e) = app.actions.expire(Timestamp::now()).await {
+            tracing::error!(
+                error = e.chain(),
+                "actions whose time is over could not be ended: it is tried again"
+            );
+        }
     }
 }
 

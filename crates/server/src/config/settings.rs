@@ -59,6 +59,13 @@ pub struct Settings {
     pub rate_limits: bool,
     pub library_calls_per_minute: u32,
     pub library_calls_per_hour: u32,
+    pub machine_calls_per_minute: u32,
+    pub machine_calls_per_hour: u32,
+    pub live_response_calls_per_minute: u32,
+    pub live_response_sessions: u64,
+    pub queue_actions: bool,
+    pub action_queue_seconds: i64,
+    pub script_seconds: u64,
     pub log_json: bool,
     pub log_level: String,
 }
@@ -120,6 +127,13 @@ impl Reader<'_> {
         let rate_limits = self.boolean("rate_limits");
         let library_calls_per_minute = self.number("library_calls_per_minute", 0, 1_000_000);
         let library_calls_per_hour = self.number("library_calls_per_hour", 0, 10_000_000);
+        let machine_calls_per_minute = self.number("machine_calls_per_minute", 0, 1_000_000);
+        let machine_calls_per_hour = self.number("machine_calls_per_hour", 0, 10_000_000);
+        let live_response_calls_per_minute = self.number("live_response_calls_per_minute", 0, 1_000_000);
+        let live_response_sessions = self.number("live_response_sessions", 1, 1_000_000);
+        let queue_actions = self.boolean("queue_actions");
+        let action_queue_seconds = self.number("action_queue_seconds", 1, 30 * 24 * 3600);
+        let script_seconds = self.number("script_seconds", 1, 24 * 3600);
         let log_json = self.choice("log_format", &["human", "json"]).map(|index| index == 1);
         let log_level = self.log_level();
         let settings = Settings {
@@ -160,6 +174,13 @@ impl Reader<'_> {
             rate_limits: rate_limits?,
             library_calls_per_minute: library_calls_per_minute? as u32,
             library_calls_per_hour: library_calls_per_hour? as u32,
+            machine_calls_per_minute: machine_calls_per_minute? as u32,
+            machine_calls_per_hour: machine_calls_per_hour? as u32,
+            live_response_calls_per_minute: live_response_calls_per_minute? as u32,
+            live_response_sessions: live_response_sessions?,
+            queue_actions: queue_actions?,
+            action_queue_seconds: action_queue_seconds? as i64,
+            script_seconds: script_seconds?,
             log_json: log_json?,
             log_level,
         };

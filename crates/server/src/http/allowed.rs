@@ -47,6 +47,65 @@ impl Needs for AuditRead {
     const FAMILY: Family = Family::Library;
 }
 
+/// Seeing machines and actions. The last two are what users have, the first two what apps have.
+pub struct MachineRead;
+
+impl Needs for MachineRead {
+    const ANY_OF: &'static [Permission] = &[
+        Permission::MachineReadAll,
+        Permission::MachineReadWriteAll,
+        Permission::MachineRead,
+        Permission::MachineReadWrite,
+    ];
+    const FAMILY: Family = Family::Machines;
+}
+
+/// Changing what is known of machines.
+pub struct MachineWrite;
+
+impl Needs for MachineWrite {
+    const ANY_OF: &'static [Permission] = &[Permission::MachineReadWriteAll, Permission::MachineReadWrite];
+    const FAMILY: Family = Family::Machines;
+}
+
+/// Running live response.
+pub struct LiveResponse;
+
+impl Needs for LiveResponse {
+    const ANY_OF: &'static [Permission] = &[Permission::MachineLiveResponse];
+    const FAMILY: Family = Family::LiveResponse;
+}
+
+/// Ending live response.
+pub struct LiveResponseCancel;
+
+impl Needs for LiveResponseCancel {
+    const ANY_OF: &'static [Permission] = &[Permission::MachineLiveResponse];
+    const FAMILY: Family = Family::Actions;
+}
+
+/// Seeing actions.
+pub struct ActionRead;
+
+impl Needs for ActionRead {
+    const ANY_OF: &'static [Permission] = MachineRead::ANY_OF;
+    const FAMILY: Family = Family::Actions;
+}
+
+/// Seeing what commands put out.
+pub struct ResultRead;
+
+impl Needs for ResultRead {
+    const ANY_OF: &'static [Permission] = &[
+        Permission::MachineReadAll,
+        Permission::MachineReadWriteAll,
+        Permission::MachineRead,
+        Permission::MachineReadWrite,
+        Permission::MachineLiveResponse,
+    ];
+    const FAMILY: Family = Family::Results;
+}
+
 /// A caller who may do what `N` needs.
 pub struct Allowed<N> {
     pub caller: Arc<Caller>,

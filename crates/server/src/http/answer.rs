@@ -8,8 +8,12 @@ use http::{HeaderValue, header};
 use jumpbag_wire::odata::{self, Collection, Entity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
 
+use super::listing::{NextLink, chosen, held};
 use crate::error::Error;
+use crate::listed::Listed;
+use crate::odata::Property;
 
 /// What may stand in a path as it is.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -43,6 +47,29 @@ pub fn collection<T: Serialize>(
     let page = Collection { context: format!("{base}/api/$metadata#{set}"), count: None, value, next_link };
     let json = serde_json::to_vec(&page).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(odata(Body::from(json)))
+}
+
+/// A page of a set that was asked for with query options.
+pub fn page<T: Serialize>(
+    (base, path, raw): (&str, &'static str, Option<&str>),
+    set: &str,
+    page: Listed<T>,
+    select: Option<&[&Property]>,
+    place: OwnedSemaphorePermit,
+) -> Result<Response, Error> {
+    let failed = |e: serde_json::Error| Error::Internal(e.to_string());
+    let next_link = page.next.map(|next| NextLink { base, path, raw }.to(&next.to_string()));
+    let (context, count) = (format!("{base}/api/$metadata#{set}"), page.count);
+    let json = match select {
+        None => serde_json::to_vec(&Collection { context, count, value: page.rows, next_link }),
+        Some(select) => {
+            let names: Vec<_> = select.iter().map(|property| property.name).collect();
+            let context = format!("{context}({})", names.join(","));
+            let value: Result<Vec<_>, _> = page.rows.iter().map(|row| chosen(row, &names)).collect();
+            value.and_then(|value| serde_json::to_vec(&Collection { context, count, value, next_link }))
+        }
+    };
+    Ok(odata(held(json.map_err(failed)?, place)))
 }
 
 /// A name as a segment of a path.

@@ -29,6 +29,7 @@ use super::patience::HangUp;
 use crate::app::App;
 use crate::error::Error;
 use crate::library::{ContentRef, Flow, Opened, Subject};
+pub use disposition::attachment;
 use range::Asked;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
@@ -232,7 +233,7 @@ fn describe(headers: &mut HeaderMap, file: &ContentRef, length: u64) -> Result<(
         .ok_or_else(|| Error::Internal(format!("`{}` is no digest", file.sha256)))?;
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_LENGTH, length.into());
-    headers.insert(header::CONTENT_DISPOSITION, value(&disposition::attachment(&file.file_name))?);
+    headers.insert(header::CONTENT_DISPOSITION, value(&attachment(&file.file_name))?);
     headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(REPR_DIGEST, value(&format!("sha-256=:{}:", BASE64.encode(digest)))?);
     let policy = HeaderValue::from_static("sandbox; default-src 'none'");

@@ -23,6 +23,10 @@ pub struct TwoVersionsOf {
     pub to: u64,
 }
 
+/// The first parameters of a path, whatever they are.
+pub struct Two(pub String, pub String);
+pub struct Three(pub String, pub String, pub String);
+
 /// The tenant, by id or name; empty where it is not UTF-8 and so nobody's.
 pub struct TenantName(pub String);
 
@@ -73,6 +77,27 @@ async fn numbered<S: Send + Sync>(parts: &mut Parts, state: &S, place: usize) ->
 /// A number in the one way in which it is written in paths: `+1` and `01` are none.
 fn canonical(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Two {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Two, Infallible> {
+        let Three(first, second, _) = Three::from_request_parts(parts, state).await?;
+        Ok(Two(first, second))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Three {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Three, Infallible> {
+        let params = RawPathParams::from_request_parts(parts, state).await.ok();
+        let all = params.iter().flat_map(|params| params.iter().map(|(_, value)| value.to_owned()));
+        let mut all = all.collect::<Vec<_>>().into_iter();
+        let mut next = || all.next().unwrap_or_default();
+        Ok(Three(next(), next(), next()))
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for TenantName {

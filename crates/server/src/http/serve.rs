@@ -153,7 +153,10 @@ impl Connection {
             async move { Ok::<_, std::convert::Infallible>(edge::handle(app, router, peer, request).await) }
         });
         let connection = builder
-            .serve_connection(TokioIo::new(Patient::new(stream, HEADER_TIME, STALL_TIME)), service)
+            .serve_connection_with_upgrades(
+                TokioIo::new(Patient::new(stream, HEADER_TIME, STALL_TIME)),
+                service,
+            )
             .into_owned();
         tokio::select! {
             ended = watcher.watch(connection) => if let Err(e) = ended {

@@ -1,0 +1,199 @@
+//! What a command brought, told as the original tells it: of a script a JSON object with all it put out, of a file its
+//! bytes.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
+use jumpbag_wire::action::CommandType;
+use jumpbag_wire::agent::Stream;
+
+use super::output::Output;
+use super::{Actions, known};
+use crate::catalog::actions::{CommandRow, OutputId};
+use crate::error::Error;
+
+/// What a command that has ended brought.
+pub struct CommandResult {
+    action: String,
+    number: i64,
+    command: CommandRow,
+}
+
+/// A part of what is told.
+enum Part {
+    Text(String),
+    /// As part of a JSON string.
+    Quoted(Output),
+    Raw(Output),
+}
+
+impl Actions {
+    /// What a command brought.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such command, or it has not ended.
+    pub async fn result(&self, action: &str, index: u32) -> Result<CommandResult, Error> {
+        let action = known(action)?;
+        let row = self.row(&action).await?;
+        let command = row.commands.into_iter().find(|command| command.number == i64::from(index));
+        let command = command.filter(|command| command.has_ended()).ok_or_else(|| {
+            Error::NotFound(format!("action {action} has no command {index} that has ended"))
+        })?;
+        Ok(CommandResult { action, number: row.number, command })
+    }
+
+    /// The bytes of a stream from an offset to where it is.
+    pub fn stream(&self, output: Output, offset: u64) -> BoxStream<'static, Result<Bytes, Error>> {
+        let actions = self.clone();
+        let pieces = stream::unfold(offset, move |at| {
+            let actions = actions.clone();
+            async move {
+                if at >= output.size {
+                    return None;
+                }
+                let piece = actions.piece(&output, at).await.and_then(|mut piece| {
+                    piece.truncate(usize::try_from(output.size - at).unwrap_or(usize::MAX));
+                    match piece.is_empty() {
+                        true => Err(Error::Internal("a piece of output is missing".into())),
+                        false => Ok(piece),
+                    }
+                });
+                let next = piece.as_ref().map_or(output.size, |piece| at + piece.len() as u64);
+                Some((piece, next))
+            }
+        });
+        pieces.boxed()
+    }
+}
+
+impl CommandResult {
+    pub fn action(&self) -> &str {
+        &self.action
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.command.kind == CommandType::GetFile
+    }
+
+    /// What it is saved as.
+    pub fn name(&self) -> String {
+        let path = self.command.path.as_deref().unwrap_or_default();
+        match path.rsplit(['/', '\\']).find(|part| !part.is_empty()) {
+            Some(name) if self.is_file() => format!("{name}.gz"),
+            _ => format!("{}-{}.json", self.action, self.command.number),
+        }
+    }
+
+    fn output(&self, stream: Stream) -> Output {
+        let ends = self.command.ends.iter().flatten();
+        let size = ends.filter(|end| end.stream == stream).map(|end| end.size).next().unwrap_or(0);
+        let id = OutputId { action: self.number, command: self.command.number, stream };
+        Output { id, size, open: false }
+    }
+
+    fn parts(&self) -> VecDeque<Part> {
+        let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let file = self.command.file.as_ref().map_or("", |file| &file.file_name);
+        let exit_code = self.command.exit_code.unwrap_or(-1);
+        match self.command.kind {
+            CommandType::GetFile => VecDeque::from([Part::Raw(self.output(Stream::File))]),
+            CommandType::RunScript => VecDeque::from([
+                Part::Text(format!(
+                    "{{\"script_name\":{},\"exit_code\":{exit_code},\"script_output\":\"",
+                    quoted(file)
+                )),
+                Part::Quoted(self.output(Stream::Stdout)),
+                Part::Text("\",\"script_errors\":\"".into()),
+                Part::Quoted(self.output(Stream::Stderr)),
+                Part::Text("\"}".into()),
+            ]),
+            CommandType::PutFile => {
+                let errors = serde_json::Value::from(self.command.errors.as_slice());
+                let text = format!("{{\"file_name\":{},\"errors\":{errors}}}", quoted(file));
+                VecDeque::from([Part::Text(text)])
+            }
+        }
+    }
+
+    pub fn bytes(&self, actions: &Actions) -> BoxStream<'static, Result<Bytes, Error>> {
+        let actions = actions.clone();
+        let parts = stream::iter(self.parts()).flat_map(move |part| match part {
+            Part::Text(text) => stream::iter([Ok(Bytes::from(text))]).boxed(),
+            Part::Raw(output) => actions.stream(output, 0),
+            Part::Quoted(output) => {
+                let mut quoter = Quoter::default();
+                let pieces = actions.stream(output, 0).map(Some).chain(stream::iter([None]));
+                pieces.map(move |piece| piece.transpose().map(|piece| quoter.quote(piece))).boxed()
+            }
+        });
+        parts.boxed()
+    }
+}
+
+/// Turns bytes into the inside of a JSON string: what is not UTF-8 becomes U+FFFD.
+#[derive(Default)]
+struct Quoter {
+    /// The beginning of a character whose rest is in the next piece.
+    begun: Vec<u8>,
+}
+
+impl Quoter {
+    /// The next piece, or the end.
+    fn quote(&mut self, piece: Option<Bytes>) -> Bytes {
+        let mut bytes = std::mem::take(&mut self.begun);
+        match piece {
+            None => {}
+            Some(piece) => {
+                bytes.extend_from_slice(&piece);
+                let cut = match std::str::from_utf8(&bytes) {
+                    Err(e) => incomplete(&bytes, e.valid_up_to()),
+                    Ok(_) => bytes.len(),
+                };
+                self.begun = bytes.split_off(cut);
+            }
+        }
+        let quoted = serde_json::Value::from(String::from_utf8_lossy(&bytes)).to_string();
+        let inside = 1..quoted.len() - 1;
+        Bytes::from(quoted).slice(inside)
+    }
+}
+
+/// Where a character begins that the end of the bytes cuts in two; their length when there is none.
+fn incomplete(bytes: &[u8], mut valid: usize) -> usize {
+    while valid < bytes.len() {
+        match std::str::from_utf8(&bytes[valid..]) {
+            Ok(_) => return bytes.len(),
+            Err(e) => match e.error_len() {
+                None => return valid + e.valid_up_to(),
+                Some(length) => valid += e.valid_up_to() + length,
+            },
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::Quoter;
+
+    #[test]
+    fn text_is_the_same_however_it_is_cut() {
+        let bytes =
+            [b"a\"\n".as_slice(), "é𝄞".as_bytes(), b"\xff\xc3(", "ü".as_bytes(), b"\xf0\x9d"].concat();
+        let whole = serde_json::Value::from(String::from_utf8_lossy(&bytes)).to_string();
+        for size in 1..=bytes.len() {
+            let mut quoter = Quoter::default();
+            let mut text = String::from("\"");
+            for piece in bytes.chunks(size) {
+                let quoted = quoter.quote(Some(Bytes::copy_from_slice(piece)));
+                text.push_str(std::str::from_utf8(&quoted).unwrap());
+            }
+            text.push_str(std::str::from_utf8(&quoter.quote(None)).unwrap());
+            text.push('"');
+            assert_eq!(text, whole, "{size}");
+        }
+    }
+}
