@@ -12,6 +12,7 @@ use futures_util::stream::{Stream, try_unfold};
 use jumpbag_wire::audit::AuditEntry;
 use jumpbag_wire::note::{Checkpoint, PublicKey};
 use jumpbag_wire::time::Timestamp;
+use tokio::sync::Semaphore;
 
 use self::key::SealKey;
 use self::read::Reader;
@@ -24,6 +25,8 @@ use crate::odata::{EntitySet, Kind, Property, Query};
 
 /// Entries of a page.
 const PAGE: u64 = 1000;
+/// Exports at a time: each holds some entries for as long as its client reads.
+const EXPORTS: usize = 4;
 
 const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
     Property { name, column, kind }
@@ -61,6 +64,7 @@ pub struct Entries {
 pub struct Audit {
     catalog: Arc<Catalog>,
     key: SealKey,
+    exports: Arc<Semaphore>,
 }
 
 impl Audit {
@@ -73,7 +77,7 @@ impl Audit {
         now: Timestamp,
     ) -> Result<Audit, Error> {
         let key = SealKey::ensure(&catalog, key_file, tenant, now).await?;
-        let audit = Audit { catalog, key };
+        let audit = Audit { catalog, key, exports: Arc::new(Semaphore::new(EXPORTS)) };
         if let Some(note) = audit.newest().await?
             && let Err(e) = Checkpoint::open(&note, &[audit.key.public().clone()], key::check)
         {
@@ -161,16 +165,17 @@ impl Audit {
     /// The log behind the entry `after` as it is now, as lines of JSON, each checkpoint behind the entry it covers.
     ///
     /// # Errors
-    /// When the database fails; later the stream ends with an error.
+    /// `Crowded` when enough of them are under way; when the database fails. Later the stream ends with an error.
     pub async fn export(
         &self,
         after: i64,
     ) -> Result<impl Stream<Item = Result<Vec<u8>, Error>> + Send + use<>, Error> {
+        let permit = Arc::clone(&self.exports).try_acquire_owned().map_err(|_| Error::Crowded)?;
         let catalog = Arc::clone(&self.catalog);
         let reader = Reader::open(&catalog, after).await?;
-        Ok(try_unfold((catalog, reader), |(catalog, mut reader)| async move {
+        Ok(try_unfold((catalog, reader, permit), |(catalog, mut reader, permit)| async move {
             let lines = reader.lines(&catalog).await?;
-            Ok(if lines.is_empty() { None } else { Some((lines, (catalog, reader))) })
+            Ok(if lines.is_empty() { None } else { Some((lines, (catalog, reader, permit))) })
         }))
     }
 }

@@ -10,8 +10,8 @@ use crate::catalog::audit::{self, Examined, Head};
 use crate::catalog::checkpoints::{self, CheckpointRow};
 use crate::error::Error;
 
-/// Entries read at a time: each may hold two descriptions of a file, up to some ten KiB.
-const BATCH: i64 = 200;
+/// Entries read at a time: each may hold all that is said of a file twice, up to some hundred KiB.
+const BATCH: i64 = 100;
 
 /// What the log is made of.
 pub enum Item {
@@ -44,7 +44,7 @@ impl Reader {
         }
         let (after, from, last, sealed) = (self.after, self.unsealed, self.head.number, self.head.sealed);
         let (rows, seals, end) = catalog
-            .read(move |tx| {
+            .snapshot(move |tx| {
                 Box::pin(async move {
                     let mut rows = audit::examine(tx, after, BATCH).await?;
                     rows.retain(|(number, _)| *number <= last);

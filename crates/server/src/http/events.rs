@@ -13,7 +13,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::Stream;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use jumpbag_wire::audit::AuditEntry;
 use jumpbag_wire::error::ErrorEnvelope;
 use jumpbag_wire::event::LibraryEvent;
@@ -67,6 +67,7 @@ pub async fn events(
     State(app): State<Arc<App>>,
     Extension(hang_up): Extension<HangUp>,
     RawQuery(raw): RawQuery,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let last = app.catalog.read(|tx| Box::pin(audit::last_change(tx))).await?;
@@ -82,7 +83,8 @@ pub async fn events(
         // Some proxies gather an answer before they pass it on, unless they are told.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
-    Ok((headers, Body::from_stream(Guarded::new(feed, hang_up, news, STALL))).into_response())
+    let connection = Connection { hang_up, alone: version < Version::HTTP_2, stall: STALL };
+    Ok((headers, Body::from_stream(Guarded::new(feed, connection, news))).into_response())
 }
 
 /// The number after which a stream begins. A client that comes again by itself sends the header, which is newer than
@@ -119,6 +121,8 @@ struct Feed {
     cursor: i64,
     /// Nothing was sent yet.
     fresh: bool,
+    /// The last was sent.
+    parted: bool,
     checked: Instant,
     read: Option<Instant>,
     sent: Instant,
@@ -141,6 +145,7 @@ impl Feed {
             authorization,
             cursor,
             fresh: true,
+            parted: false,
             checked: now,
             read: None,
             sent: now,
@@ -156,6 +161,10 @@ impl Feed {
         }
         loop {
             let known = *self.news.borrow_and_update();
+            if known.ended && !std::mem::replace(&mut self.parted, true) {
+                // Whoever asks for more after this has taken what came before.
+                return Some(Bytes::from_static(b":\n\n"));
+            }
             if known.ended || !self.belongs(CHECK).await {
                 return None;
             }
@@ -226,6 +235,14 @@ fn written(entry: &AuditEntry) -> Option<String> {
     Some(format!("id: {}\nevent: {}\ndata: {data}\n\n", event.number, event.kind.name()))
 }
 
+/// The connection that a stream goes out by.
+struct Connection {
+    hang_up: HangUp,
+    /// It carries nothing else.
+    alone: bool,
+    stall: Duration,
+}
+
 /// A stream whose connection is cut off when nobody takes what it gives: neither a token that ended nor the server's
 /// stop could end it otherwise, because it is not asked for more.
 struct Guarded<S> {
@@ -237,13 +254,32 @@ struct Guarded<S> {
 }
 
 impl<S> Guarded<S> {
-    fn new(stream: S, hang_up: HangUp, news: watch::Receiver<Known>, stall: Duration) -> Guarded<S> {
+    fn new(stream: S, connection: Connection, news: watch::Receiver<Known>) -> Guarded<S> {
         let (alive, gone) = oneshot::channel();
         let asked = Arc::new(AtomicU64::new(0));
         let begun = Instant::now();
-        let last = (begun, Arc::clone(&asked));
-        tokio::spawn(guard(gone, last, stall, hang_up, news));
+        tokio::spawn(guard(gone, (begun, Arc::clone(&asked)), connection, news));
         Guarded { stream: Box::pin(stream), begun, asked, _alive: alive }
+    }
+}
+
+async fn guard(
+    mut gone: oneshot::Receiver<()>,
+    (begun, asked): (Instant, Arc<AtomicU64>),
+    connection: Connection,
+    mut news: watch::Receiver<Known>,
+) {
+    let deadline = || begun + Duration::from_millis(asked.load(Ordering::Relaxed)) + connection.stall;
+    loop {
+        tokio::select! {
+            _ = &mut gone => return,
+            () = ended(&mut news) => return part(gone, &connection).await,
+            () = tokio::time::sleep_until(deadline()) => {
+                if deadline() <= Instant::now() {
+                    return connection.hang_up.now();
+                }
+            }
+        }
     }
 }
 
@@ -251,30 +287,17 @@ async fn ended(news: &mut watch::Receiver<Known>) {
     let _ = news.wait_for(|known| known.ended).await;
 }
 
-async fn guard(
-    mut gone: oneshot::Receiver<()>,
-    (begun, asked): (Instant, Arc<AtomicU64>),
-    stall: Duration,
-    hang_up: HangUp,
-    mut news: watch::Receiver<Known>,
-) {
-    let deadline = || begun + Duration::from_millis(asked.load(Ordering::Relaxed)) + stall;
-    loop {
-        tokio::select! {
-            _ = &mut gone => return,
-            () = ended(&mut news) => {
-                if tokio::time::timeout(FAREWELL, gone).await.is_err() {
-                    hang_up.now();
-                }
-                return;
-            }
-            () = tokio::time::sleep_until(deadline()) => {
-                if deadline() <= Instant::now() {
-                    return hang_up.now();
-                }
-            }
-        }
+/// Waits a moment for a stream to end by itself, and for its connection too where it has no other use: the last of the
+/// stream may wait there for somebody to take it.
+async fn part(gone: oneshot::Receiver<()>, connection: &Connection) {
+    let left = tokio::time::timeout(FAREWELL, gone).await.is_ok();
+    if left && !connection.alone {
+        return;
     }
+    if left {
+        tokio::time::sleep(FAREWELL).await;
+    }
+    connection.hang_up.now();
 }
 
 impl<S: Stream<Item = Bytes>> Stream for Guarded<S> {
@@ -296,14 +319,16 @@ mod tests {
     use http::{HeaderMap, HeaderValue};
     use tokio::sync::watch;
 
-    use super::{Guarded, HangUp, Known, begin};
+    use super::{Connection, Guarded, HangUp, Known, begin};
 
     #[tokio::test]
     async fn a_stream_that_nobody_asks_for_more_is_cut_off() {
         let news = watch::Sender::new(Known::default());
         let endless = || futures_util::stream::repeat(Bytes::from_static(b":"));
         let guarded = |stall: u64, hang_up: &HangUp| {
-            Guarded::new(endless(), hang_up.clone(), news.subscribe(), Duration::from_millis(stall))
+            let connection =
+                Connection { hang_up: hang_up.clone(), alone: false, stall: Duration::from_millis(stall) };
+            Guarded::new(endless(), connection, news.subscribe())
         };
         let stalled = HangUp::default();
         let mut stream = guarded(100, &stalled);

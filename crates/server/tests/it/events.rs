@@ -89,7 +89,18 @@ async fn everything_that_happens_is_told_in_order() {
             )
         })
         .collect();
-    insta::assert_snapshot!(summary.join("\n"), @"");
+    insta::assert_snapshot!(summary.join("\n"), @r#"
+    uploaded a.ps1 v1 7692 file v1 null
+    overridden A.ps1 v2 3fc4 file v2 null
+    changed A.ps1 v3 3fc4 file v3 null
+    held A.ps1 vnull - file vnull "case 7: true"
+    released A.ps1 vnull - file vnull "case 7: false"
+    restored a.ps1 v4 7692 file v4 null
+    deleted a.ps1 v4 7692 file v4 null
+    restored a.ps1 v5 7692 file v5 null
+    deleted a.ps1 v5 7692 file v5 null
+    purged a.ps1 v5 7692 file vnull "never again"
+    "#);
     // Other changes have numbers and are no events.
     bag.register("another", &["Library.Read"]).await;
     bag.upload("b.ps1", "x").await.expect_status(200);
@@ -148,9 +159,9 @@ async fn a_stream_goes_on_after_every_position() {
 #[tokio::test]
 async fn a_rush_of_changes_is_told_whole_and_in_order_to_all() {
     let bag = options().start().await;
+    let client = bag.client().await;
     let begin = last(&bag).await;
     let mut streams = join_all((0..5).map(|_| Stream::open(&bag, Some(begin)))).await;
-    let client = bag.client().await;
     let upload = async |writer: usize| {
         for number in 0..30 {
             let name = format!("{}.ps1", (writer * 7 + number) % 20);

@@ -1,6 +1,7 @@
 //! The server from outside: real processes, real sockets, real neighbours.
 
 mod attack;
+mod audit;
 mod bad_input;
 mod certificates;
 mod conformance_blobs;
@@ -9,18 +10,24 @@ mod downloads;
 mod durability;
 mod events;
 mod external_issuers;
+mod history;
 mod invariants;
 mod library_wire;
+mod metadata;
 mod model;
 mod odata_wire;
 mod openapi;
 mod operations;
 mod permissions;
 mod public_clients;
+mod quotas;
 mod rate_limits;
+mod retries;
+mod searching;
 mod settings;
 pub mod support;
 mod support_selftest;
 mod tokens;
+mod turns;
 mod under_test;
 mod webhooks;

@@ -160,9 +160,18 @@ async fn a_webhook_is_made_shown_tested_and_removed() {
     assert_eq!(receiver.all().len(), 3);
 
     // Neither log nor audit log has the secret or the path, which may be one.
-    let audit = std::fs::read(bag.data_dir().join("catalog.db")).expect("the database");
-    assert!(!bag.logs().contains(&own) && !bag.logs().contains("in-the-address"), "{}", bag.logs());
-    drop(audit);
+    let audit = bag.caller(&["Audit.Read"]).await.get("/api/audit").await.expect_status(200);
+    let entries = audit.json()["value"].as_array().expect("entries").clone();
+    let origin = format!("http://127.0.0.1:{}", receiver.port());
+    let of = |action: &str| {
+        let found = entries.iter().find(|entry| entry["action"] == action && entry["target"] == id.as_str());
+        found.unwrap_or_else(|| panic!("no `{action}` in {}", audit.text())).clone()
+    };
+    let recorded = json!({ "origin": origin, "events": ["uploaded", "purged"], "description": "mine" });
+    assert_eq!((&of("webhook.add")["after"], &of("webhook.remove")["before"]), (&recorded, &recorded));
+    for text in [audit.text(), bag.logs()] {
+        assert!(!text.contains(&own) && !text.contains("in-the-address"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -197,8 +197,8 @@ impl Verifier {
             return Ok(());
         }
         if self.done.entries > 0 && entry.previous == self.before {
-            let why = format!("inserted: entry {number} names the entry before it as its predecessor");
-            return Err(Some(Fault::at(last, why)));
+            let why = format!("inserted: entries {last} and {number} name the same predecessor");
+            return Err(Some(Fault::within(last, number, why)));
         }
         if !sound {
             return Err(None);

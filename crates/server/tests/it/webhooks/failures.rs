@@ -140,6 +140,10 @@ async fn who_has_failed_for_too_long_is_disabled() {
     assert_eq!((&disabled["failedAttempts"], &disabled["lastError"]), (&json!(2), &json!("it answered 500")));
     assert_eq!(attempts(&receiver.all(), "0.ps1"), 2);
     bag.logged(&["a webhook was not delivered", "disabled=true", &id]).await;
+    let audit = bag.caller(&["Audit.Read"]).await.get("/api/audit").await.expect_status(200).json();
+    let entries = audit["value"].as_array().expect("entries");
+    let entry = entries.iter().find(|entry| entry["action"] == "webhook.disable").expect("an entry");
+    assert_eq!((&entry["target"], &entry["after"]), (&json!(id), &json!({ "reason": "it answered 500" })));
     let metrics = bag.ops("/metrics").await.text();
     assert!(metrics.lines().any(|line| line == "jumpbag_webhook_failures_total 2"), "{metrics}");
 }
