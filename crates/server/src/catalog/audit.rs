@@ -57,6 +57,13 @@ pub async fn turn(tx: &mut Tx) -> Result<Turn, CatalogError> {
     Ok(Turn { number: row.take()?, previous: row.take()?, files: row.take()?, bytes: row.take()? })
 }
 
+/// Waits for the changes under way: until this transaction ends there are no others. For what has to be known before
+/// a change begins.
+pub async fn wait(tx: &mut Tx) -> Result<(), CatalogError> {
+    tx.execute("update tenant set change = change", &[]).await?;
+    Ok(())
+}
+
 /// The number of the last change.
 pub async fn last_change(tx: &mut Tx) -> Result<i64, CatalogError> {
     tx.one("select change from tenant", &[]).await?.take()

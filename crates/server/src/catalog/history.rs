@@ -230,9 +230,10 @@ pub async fn forget(
     version: &VersionRow,
     now: Timestamp,
 ) -> Result<(), CatalogError> {
-    search::forget(tx, version.born).await?;
     tx.execute("delete from labels where version = $1", &[version.born.into()]).await?;
     tx.execute("delete from versions where born = $1", &[version.born.into()]).await?;
+    // Whoever was writing the version's document has written it by now.
+    search::forget(tx, version.born).await?;
     tx.execute(
         "delete from files where id = $1 and not exists (select 1 from versions where file = $1)",
         &[version.file.into()],

@@ -106,10 +106,10 @@ pub async fn index(tx: &mut Tx, behind: &Behind, documents: &[(i64, String)]) ->
     if tx.execute(sql, &[behind.indexed.into(), behind.then.into()]).await? == 0 {
         return Ok(false);
     }
-    // A version may have been purged since it was read.
+    // A version may have been purged since it was read; one that is there stays until its document is.
     let sql = if tx.is_postgres() {
         "insert into documents (rowid, words) select $1, cast(cast($2 as text) as tsvector) \
-         from versions v where v.born = $1"
+         from versions v where v.born = $1 for key share"
     } else {
         "insert into documents (rowid, words) select $1, $2 from versions v where v.born = $1"
     };

@@ -100,6 +100,8 @@ impl Library {
 }
 
 async fn expire(tx: &mut Tx, protected: Protected, now: Timestamp) -> Result<u64, Error> {
+    // What has expired is decided when nobody can hold it or bring it back any more.
+    audit::wait(tx).await?;
     let expired = history::expired(tx, protected, BATCH).await?;
     for version in &expired {
         let mut turn = audit::turn(tx).await?;

@@ -35,13 +35,17 @@ mod auditing;
 mod copying;
 mod expiry;
 mod filters;
+mod indexing;
 mod kept;
 mod opening;
 mod past;
 pub mod random;
 mod registry;
 mod rows;
+mod sealing;
+pub mod totals;
 mod transactions;
+mod upgrading;
 mod webhooks;
 
 use std::sync::Arc;
@@ -265,12 +269,16 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/copying.rs"),
         include_str!("conformance_catalog/expiry.rs"),
         include_str!("conformance_catalog/filters.rs"),
+        include_str!("conformance_catalog/indexing.rs"),
         include_str!("conformance_catalog/kept.rs"),
         include_str!("conformance_catalog/opening.rs"),
         include_str!("conformance_catalog/past.rs"),
         include_str!("conformance_catalog/registry.rs"),
         include_str!("conformance_catalog/rows.rs"),
+        include_str!("conformance_catalog/sealing.rs"),
+        include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
+        include_str!("conformance_catalog/upgrading.rs"),
         include_str!("conformance_catalog/webhooks.rs"),
     ];
     for module in [
@@ -278,6 +286,7 @@ fn every_public_function_is_in_this_suite() {
         "contents",
         "history",
         "retries",
+        "search",
         "clients",
         "keys",
         "audit",

@@ -23,5 +23,6 @@ mod settings;
 pub mod support;
 mod support_selftest;
 mod tokens;
+mod turns;
 mod under_test;
 mod webhooks;

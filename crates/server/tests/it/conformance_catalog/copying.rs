@@ -7,11 +7,13 @@ use jumpbag_server::catalog::checkpoints::{self, CheckpointRow};
 use jumpbag_server::catalog::copy;
 use jumpbag_server::catalog::keys::{self, KeyRow};
 use jumpbag_server::catalog::retries::{self, Retry};
-use jumpbag_server::catalog::{Catalog, CatalogError, calls, clients, contents, history, webhooks};
+use jumpbag_server::catalog::webhooks::{self, Failure, Lease};
+use jumpbag_server::catalog::{Catalog, CatalogError, calls, clients, contents, history};
 use jumpbag_server::library::metadata::Metadata;
 use jumpbag_server::limit::{Family, Quota};
 use serde_json::json;
 
+use super::webhooks::webhook;
 use super::{Bench, Cell, Home, at, blob, cells, inline, put, put_with, remove};
 
 on_both!(a_used_catalog_takes_no_copy, numbers_of_changes_begin_anew);
@@ -67,9 +69,16 @@ async fn fill(catalog: &Catalog) {
             let key = KeyRow { kid: kid.into(), private_key: "PEM".into(), created_at: at(created), retired_at: None };
             keys::insert(tx, &key).await?;
         }
-        webhooks::insert(tx, &super::webhooks::webhook("w", 3)).await?;
-        checkpoints::insert(tx, &CheckpointRow { number: 7, note: "a note\n".into() }, at(5)).await?;
-        checkpoints::insert_key(tx, "log", "PEM", at(5)).await?;
+        for id in ["a", "b"] {
+            webhooks::insert(tx, &webhook(id, 3)).await?;
+        }
+        let failure =
+            Failure { at: at(7), status: Some(500), error: "é".into(), failing_since: at(6), next_try: Some(at(8)) };
+        webhooks::lease(tx, "b", Lease { holder: "n", until: at(9) }, at(5)).await?;
+        webhooks::failed(tx, "b", "n", failure).await?;
+        webhooks::release(tx, "b", "n").await?;
+        checkpoints::insert(tx, &CheckpointRow { number: 7, note: "note".into() }, at(1)).await?;
+        checkpoints::insert_key(tx, "log", "PEM", at(1)).await?;
         let quota = [Quota { name: "minute", calls: 10, seconds: 60 }];
         calls::admit(tx, "a", Family::Library, &quota, 1000).await?;
         Ok::<_, CatalogError>(())

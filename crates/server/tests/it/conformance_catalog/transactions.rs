@@ -22,6 +22,7 @@ on_both!(
     a_failed_statement_is_never_committed,
     a_name_is_won_by_one,
     changes_commit_in_the_order_of_their_numbers,
+    who_waits_sees_what_was_under_way,
     a_snapshot_sees_one_state_and_a_read_the_newest,
     a_ping_answers,
     wrong_shapes_are_told,
@@ -278,6 +279,27 @@ async fn changes_commit_in_the_order_of_their_numbers(bench: &Bench) {
     changes.sort_unstable();
     assert_eq!(changes, (1..=64).collect::<Vec<_>>());
     tokio::time::timeout(SOON, reader).await.expect("the last change is seen").expect("in order");
+}
+
+async fn who_waits_sees_what_was_under_way(bench: &Bench) {
+    let writers: Vec<_> = (0..20)
+        .map(|number| {
+            let catalog = Arc::clone(&bench.catalog);
+            tokio::spawn(async move {
+                commit!(catalog, tx => {
+                    audit::wait(tx).await?;
+                    // Nobody makes a change between the two.
+                    let before = audit::last_change(tx).await?;
+                    let put = put(tx, &format!("{number}.ps1"), &inline("x"), at(1)).await?;
+                    Ok::<_, CatalogError>((before, put.change))
+                })
+            })
+        })
+        .collect();
+    for writer in writers {
+        let (before, change) = writer.await.expect("no panic").expect("a commit");
+        assert_eq!(before + 1, change);
+    }
 }
 
 async fn a_snapshot_sees_one_state_and_a_read_the_newest(bench: &Bench) {

@@ -163,21 +163,18 @@ async fn a_backup_without_its_last_rows_is_refused() {
     let backup = own.path().join("backup");
     BlobStore::folder(&backup.join("blobs")).expect("a folder of blobs");
     let catalog = Catalog::open_sqlite(&backup.join("catalog.db")).await.expect("a catalog");
-    catalog
+    let written: Result<u64, CatalogError> = catalog
         .write(move |tx| {
             Box::pin(async move {
                 // Without a tenant there are no changes: these rows are as if only they had been copied.
                 let row = [sha256(b"a").into(), Value::Bytes("a".into())];
-                tx.execute(
-                    "insert into contents (id, sha256, size, bytes, created_at) values (1, $1, 1, $2, 1)",
-                    &row,
-                )
-                .await
-                .map_err(CatalogError::from)
+                let sql =
+                    "insert into contents (id, sha256, size, bytes, created_at) values (1, $1, 1, $2, 1)";
+                tx.execute(sql, &row).await
             })
         })
-        .await
-        .expect("some rows");
+        .await;
+    written.expect("some rows");
     drop(catalog);
     let target = own.path().join("data");
     let refused = restore(&target, &backup.display().to_string()).await.expect_err("it is not whole");

@@ -46,7 +46,7 @@ async fn a_stop_ends_streams_at_once() {
     let status = bag.stop().await;
     assert!(status.success(), "{}", bag.logs());
     for stream in &mut healthy {
-        stream.rest().await;
+        stream.ends_well().await;
     }
 }
 

@@ -1,7 +1,5 @@
 //! A reader of server-sent events, as the standard has them.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -15,6 +13,8 @@ pub struct Stream {
     unread: Vec<u8>,
     /// What a client would send when it comes again.
     pub last_id: Option<i64>,
+    /// Why it broke off, where it did not end in order.
+    pub broken: Option<reqwest::Error>,
 }
 
 /// An event with its data.
@@ -45,22 +45,24 @@ impl Stream {
     }
 
     pub fn of(response: reqwest::Response) -> Stream {
-        Stream { response, unread: Vec::new(), last_id: None }
+        Stream { response, unread: Vec::new(), last_id: None, broken: None }
     }
 
     /// The next block of lines; `None` where the stream ends, in order or not. Panics when neither comes soon.
     pub async fn block(&mut self) -> Option<String> {
-        self.block_within(SOON).await
-    }
-
-    async fn block_within(&mut self, within: Duration) -> Option<String> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
                 let block = self.unread.drain(..end + 2).collect();
                 return Some(String::from_utf8(block).expect("UTF-8"));
             }
-            let chunk = timeout(within, self.response.chunk()).await.expect("something on the stream, soon");
-            self.unread.extend(chunk.ok().flatten()?);
+            let chunk = timeout(SOON, self.response.chunk()).await.expect("something on the stream, soon");
+            match chunk {
+                Ok(chunk) => self.unread.extend(chunk?),
+                Err(error) => {
+                    self.broken = Some(error);
+                    return None;
+                }
+            }
         }
     }
 
@@ -96,12 +98,21 @@ impl Stream {
         events
     }
 
-    /// Waits for its end; what came until then.
+    /// Waits for its end; what came until then. Panics when it does not end soon.
     pub async fn rest(&mut self) -> Vec<Event> {
-        let mut events = Vec::new();
-        while let Some(event) = self.next().await {
-            events.push(event);
-        }
-        events
+        let all = async {
+            let mut events = Vec::new();
+            while let Some(event) = self.next().await {
+                events.push(event);
+            }
+            events
+        };
+        timeout(SOON, all).await.expect("an end, soon")
+    }
+
+    /// Waits for an end in order, without another event.
+    pub async fn ends_well(&mut self) {
+        assert_eq!(self.rest().await, []);
+        assert!(self.broken.is_none(), "{:?}", self.broken);
     }
 }
