@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::peers::{JUMPBAG, NGINX, Syncs};
 use crate::physical;
 use crate::table::{Row, Table, cell, number};
-use crate::work::{concurrent, download, flat, list, small, start, upload};
+use crate::work::{concurrent, download, flat, list, search, small, start, upload};
 
 struct Aim {
     what: String,
@@ -56,6 +56,15 @@ fn all(tables: &Tables<'_>, many: usize) -> Vec<Aim> {
         ),
         aim("list of 1,000 files, nginx static rate over jumpbag's", "≤ 1.5×", listed(tables)),
         aim("20 MiB download, time over that of nginx's static file", "≤ 1.3×", downloaded(tables)),
+        aim(
+            &format!(
+                "`$search` for a rare word over {} scripts, in lists of {}",
+                search::SCRIPTS,
+                search::LISTED
+            ),
+            "≤ 3",
+            searched(tables),
+        ),
         aim("peak memory under concurrent 20 MiB uploads, worst run", "< 96 MiB", peak(tables)),
         aim("idle memory, after the start and after a list, worst run", "< 20 MiB", idle(tables)),
         grown(tables, flat::UPLOAD, "upload", many),
@@ -87,6 +96,11 @@ fn listed(tables: &Tables<'_>) -> Option<(String, bool)> {
 fn downloaded(tables: &Tables<'_>) -> Option<(String, bool)> {
     let ratio = tables.median(download::ID, JUMPBAG)? / tables.median(download::ID, NGINX)?;
     Some((format!("{}×", number(ratio)), ratio <= 1.3))
+}
+
+fn searched(tables: &Tables<'_>) -> Option<(String, bool)> {
+    let ratio = tables.median(search::OVER_LIST, search::RARE)?;
+    Some((number(ratio), ratio <= 3.0))
 }
 
 fn peak(tables: &Tables<'_>) -> Option<(String, bool)> {
@@ -133,7 +147,7 @@ mod tests {
     #[test]
     fn without_numbers_nothing_is_met() {
         let text = markdown(&[], 100_000);
-        assert_eq!(text.matches("| not measured | – |").count(), 8, "{text}");
+        assert_eq!(text.matches("| not measured | – |").count(), 9, "{text}");
     }
 
     #[test]
@@ -153,6 +167,15 @@ mod tests {
         let rows = [(JUMPBAG, Some(Syncs::Yes), 100.0), (physical::FILE, None, 85.0)];
         let text = markdown(&[table(upload::ID, Unit::Milliseconds, &rows)], 100_000);
         assert!(text.contains("| ≥ 0.8 | 0.85 | yes |"), "{text}");
+    }
+
+    #[test]
+    fn a_search_may_take_three_lists() {
+        for (ratio, shown) in [(3.0, "| ≤ 3 | 3.00 | yes |"), (3.1, "| ≤ 3 | 3.10 | **no** |")] {
+            let tables = [table(search::OVER_LIST, Unit::Growth, &[(search::RARE, None, ratio)])];
+            let text = markdown(&tables, 100_000);
+            assert!(text.contains(shown), "{text}");
+        }
     }
 
     #[test]

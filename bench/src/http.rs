@@ -33,14 +33,19 @@ impl Request {
 /// Contents that differ from file to file and cost no more to make than their first bytes.
 #[derive(Clone)]
 pub struct Content {
-    stamp: [u8; 16],
+    stamp: Vec<u8>,
     base: Arc<[u8]>,
 }
 
 impl Content {
     /// The content `base` with its beginning replaced by `stamp`. `base` holds what follows the stamp.
     pub fn new(stamp: u128, base: &Arc<[u8]>) -> Self {
-        Self { stamp: stamp.to_be_bytes(), base: Arc::clone(base) }
+        Self { stamp: stamp.to_be_bytes().to_vec(), base: Arc::clone(base) }
+    }
+
+    /// The content that is all of `text`.
+    pub fn text(text: &str) -> Self {
+        Self { stamp: text.as_bytes().to_vec(), base: Arc::default() }
     }
 
     /// `size` bytes of content less the stamp, hard to compress, the same on every run.

@@ -9,6 +9,7 @@ mod machine;
 mod peers;
 mod physical;
 mod process;
+mod script;
 mod sign;
 mod table;
 mod work;
@@ -78,6 +79,7 @@ enum Part {
     Concurrent,
     Download,
     List,
+    Search,
     Flat,
     Start,
     Idle,
@@ -136,6 +138,7 @@ fn run(part: Part, bench: &Bench) -> (String, Vec<Table>) {
         Part::Concurrent => work::concurrent::run(bench),
         Part::Download => work::download::run(bench),
         Part::List => work::list::run(bench),
+        Part::Search => work::search::run(bench),
         Part::Flat => work::flat::run(bench),
         Part::Start => work::start::start_up(bench),
         Part::Idle => work::start::idle(bench),

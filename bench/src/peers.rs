@@ -55,6 +55,10 @@ pub trait Dialect {
     fn download(&self, name: &str) -> Request;
     /// The list from its beginning or from a page that `next` named.
     fn list(&self, page: Option<&str>) -> Request;
+    /// The list of the files that `words` find, where the peer can search.
+    fn search(&self, _words: &str) -> Option<Request> {
+        None
+    }
     /// What `list` needs for the page after this one.
     fn next(&self, body: &[u8]) -> Option<String>;
     /// What stands once for each file in a list.

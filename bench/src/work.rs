@@ -5,6 +5,7 @@ pub mod concurrent;
 pub mod download;
 pub mod flat;
 pub mod list;
+pub mod search;
 pub mod small;
 pub mod start;
 pub mod sync;
@@ -104,6 +105,11 @@ impl Bench {
         self.scaled(100_000, 10_000)
     }
 
+    /// The peer of this name, if it can be measured.
+    pub fn peer(&self, name: &str) -> Option<&dyn Peer> {
+        self.peers.iter().map(AsRef::as_ref).find(|peer| peer.name() == name)
+    }
+
     /// A new empty folder.
     pub fn folder(&self, name: &str) -> Result<Folder> {
         self.folders.set(self.folders.get() + 1);
@@ -136,12 +142,35 @@ impl Bench {
     }
 
     fn fill(&self, running: Running, files: usize) -> Result<Running> {
-        let limit = Duration::from_secs(self.scaled(150, 30));
+        self.upload_all(&running, files, |stamp| Content::new(stamp, &self.small))?;
+        let list = running.whole_list(self.patience())?;
+        let rows = list.rows(running.dialect.mark());
+        if rows == files {
+            Ok(running)
+        } else {
+            Err(format!("its list shows {rows} files after {files} were uploaded"))
+        }
+    }
+
+    /// How long filling a library may take.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(self.scaled(150, 30))
+    }
+
+    /// Uploads `files` files with what `content` makes of an unused stamp. Fails when that takes too long.
+    pub fn upload_all(
+        &self,
+        running: &Running,
+        files: usize,
+        mut content: impl FnMut(u128) -> Content,
+    ) -> Result<()> {
+        let limit = self.patience();
         let began = Instant::now();
         let mut left = files;
         while left > 0 {
             let batch = left.min(10_000);
-            let lanes = self.uploads(&running, CLIENTS.min(batch), batch / CLIENTS.min(batch)).0;
+            let lanes = CLIENTS.min(batch);
+            let lanes = running.uploads(lanes, batch / lanes, &mut content).0;
             let rest = limit.saturating_sub(began.elapsed());
             let outcome = load::run(running.server.address, &Plan::Lanes(&lanes), rest)?;
             left -= outcome.done;
@@ -150,13 +179,7 @@ impl Bench {
                 return Err(format!("only {} of {files} files after {} s", files - left, limit.as_secs()));
             }
         }
-        let list = running.whole_list(limit)?;
-        let rows = list.rows(running.dialect.mark());
-        if rows == files {
-            Ok(running)
-        } else {
-            Err(format!("its list shows {rows} files after {files} were uploaded"))
-        }
+        Ok(())
     }
 
     /// Upload requests for `lanes` × `each` small files, and the delete requests that undo them. Every name and
@@ -167,12 +190,7 @@ impl Bench {
         lanes: usize,
         each: usize,
     ) -> (Vec<Vec<Request>>, Vec<Vec<Request>>) {
-        let one = |_| {
-            let (name, stamp) = fresh();
-            let content = Content::new(stamp, &self.small);
-            (running.dialect.upload(&name, &content), running.dialect.delete(&name))
-        };
-        (0..lanes).map(|_| (0..each).map(one).unzip()).unzip()
+        running.uploads(lanes, each, |stamp| Content::new(stamp, &self.small))
     }
 
     /// One turn after the other for every contestant, `runs` times. `tables` get the samples.
@@ -258,6 +276,21 @@ impl Listed {
 }
 
 impl Running {
+    /// Upload requests for `lanes` × `each` files with what `content` makes of an unused stamp, and the delete
+    /// requests that undo them.
+    pub fn uploads(
+        &self,
+        lanes: usize,
+        each: usize,
+        mut content: impl FnMut(u128) -> Content,
+    ) -> (Vec<Vec<Request>>, Vec<Vec<Request>>) {
+        let mut one = |_| {
+            let (name, stamp) = fresh();
+            (self.dialect.upload(&name, &content(stamp)), self.dialect.delete(&name))
+        };
+        (0..lanes).map(|_| (0..each).map(&mut one).unzip()).unzip()
+    }
+
     /// Reads the whole list over one connection, page by page. Fails when that takes longer than `limit`.
     pub fn whole_list(&self, limit: Duration) -> Result<Listed> {
         let mut connection = Connection::open(self.server.address)?;

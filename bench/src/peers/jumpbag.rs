@@ -124,6 +124,10 @@ impl Dialect for Spoken {
         Request::bare("GET", page.unwrap_or(FILES), self.address, &self.bearer)
     }
 
+    fn search(&self, words: &str) -> Option<Request> {
+        Some(self.list(Some(&format!("{FILES}?$search={}", encode(words)))))
+    }
+
     /// The path and query of the absolute `@odata.nextLink`.
     fn next(&self, body: &[u8]) -> Option<String> {
         let text = std::str::from_utf8(body).ok()?;

@@ -52,7 +52,7 @@ fn of_size(bench: &Bench, files: usize) -> Vec<Table> {
             turn: Box::new(move || turn(&*bench.filled(peer.as_ref(), files)?)),
         })
         .collect();
-    if let Some(nginx) = peer(bench, NGINX) {
+    if let Some(nginx) = bench.peer(NGINX) {
         let server = serve(bench, nginx, &page).map(Rc::new);
         contestants.push(Contestant {
             name: STATIC.to_string(),
@@ -83,13 +83,9 @@ fn sizes(bench: &Bench, files: usize) -> String {
     format!("Bytes of a list: {}.", if all.is_empty() { "none seen".to_string() } else { all.join(", ") })
 }
 
-fn peer<'a>(bench: &'a Bench, name: &str) -> Option<&'a dyn Peer> {
-    bench.peers.iter().map(AsRef::as_ref).find(|peer| peer.name() == name)
-}
-
 /// The bytes of jumpbag's list and where they are from.
 fn static_list(bench: &Bench, files: usize) -> (Vec<u8>, &'static str) {
-    let own = peer(bench, JUMPBAG).and_then(|jumpbag| {
+    let own = bench.peer(JUMPBAG).and_then(|jumpbag| {
         bench.filled(jumpbag, files).and_then(|running| running.whole_list(PATIENCE)).ok()
     });
     match own {

@@ -4,20 +4,24 @@ use std::time::Duration;
 
 use super::{Bench, CLIENTS, Contestant, SMALL, Samples};
 use crate::Result;
+use crate::http::Content;
 use crate::load::{self, Plan};
-use crate::peers::Peer;
+use crate::peers::{JUMPBAG, Peer};
 use crate::physical::{self, Work};
+use crate::script::script;
 use crate::table::{Table, Unit};
 
 pub const UPLOADS: &str = "small";
 pub const DELETES: &str = "delete";
+/// The row of jumpbag when the files are text, whose words its index follows.
+const SCRIPTS: &str = "jumpbag, scripts";
 
 /// Uploads a second, with the time that half and 99 in 100 of the calls did not exceed.
 pub fn uploads(bench: &Bench) -> Vec<Table> {
     let remark = format!(
         "Up to {} uploads a turn, at most {} s. Physical limits, 16 threads each: a file each with sync of the file \
          and of its folder; one log where records that wait together share one sync, growing or written over \
-         allocated bytes. All hash.",
+         allocated bytes. All hash. The scripts are text of the same size, whose words `$search` finds later.",
         each(bench) * CLIENTS,
         limit(bench).as_secs()
     );
@@ -32,6 +36,13 @@ pub fn uploads(bench: &Bench) -> Vec<Table> {
         ),
     ];
     let mut contestants = bench.contestants(upload_turn);
+    contestants.extend(bench.peer(JUMPBAG).map(|peer| Contestant {
+        name: SCRIPTS.to_string(),
+        syncs: Some(peer.syncs()),
+        turn: Box::new(move || {
+            turn_with(bench, peer, |stamp| Content::text(&script(stamp as usize, SMALL, &[])))
+        }),
+    }));
     let count = each(bench) * CLIENTS;
     let works = [
         (physical::FILES, Work::Files { threads: CLIENTS, size: SMALL, count }),
@@ -63,10 +74,14 @@ fn limit(bench: &Bench) -> Duration {
 }
 
 fn upload_turn(bench: &Bench, peer: &dyn Peer) -> Result<Samples> {
+    turn_with(bench, peer, |stamp| Content::new(stamp, &bench.small))
+}
+
+fn turn_with(bench: &Bench, peer: &dyn Peer, content: impl Fn(u128) -> Content) -> Result<Samples> {
     let running = bench.start(peer)?;
-    let (warm, _) = bench.uploads(&running, CLIENTS, 2);
+    let (warm, _) = running.uploads(CLIENTS, 2, &content);
     load::run(running.server.address, &Plan::Lanes(&warm), limit(bench))?;
-    let (lanes, _) = bench.uploads(&running, CLIENTS, each(bench));
+    let (lanes, _) = running.uploads(CLIENTS, each(bench), &content);
     let outcome = load::run(running.server.address, &Plan::Lanes(&lanes), limit(bench))?;
     let (half, most) = (outcome.quantile(0.5) * 1000.0, outcome.quantile(0.99) * 1000.0);
     Ok(vec![(0, outcome.per_second()), (1, half), (2, most)])

@@ -5,17 +5,20 @@ mod folder;
 mod reader;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream::BoxStream};
 use jumpbag_wire::time::Timestamp;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path as Key};
+use object_store::{
+    GetOptions, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload, path::Path as Key,
+};
 use tokio::task::JoinHandle;
 
 use folder::FileWriter;
-pub use reader::{BlobReader, Piece};
+pub use reader::{BlobReader, PIECE, Piece};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
@@ -145,11 +148,27 @@ impl BlobStore {
 
     /// A blob to be read in large pieces, unverified as well; a folder's file is read on a thread of its own.
     pub async fn reader(&self, blob: &str) -> Result<BlobReader, BlobError> {
+        self.reading(blob, None).await
+    }
+
+    /// The same of a part of a blob, which must not be empty.
+    ///
+    /// # Errors
+    /// `Failed` also when a bucket has nothing in this range or cannot give parts.
+    pub async fn reader_within(&self, blob: &str, range: Range<u64>) -> Result<BlobReader, BlobError> {
+        self.reading(blob, Some(range)).await
+    }
+
+    async fn reading(&self, blob: &str, range: Option<Range<u64>>) -> Result<BlobReader, BlobError> {
         let Some(folder) = &self.folder else {
-            return Ok(BlobReader::bucket(self.open(blob).await?));
+            let options = GetOptions::new().with_range(range);
+            let found = self.store.get_opts(&self.key(blob), options).await.map_err(|e| missing(blob, e))?;
+            let (size, blob) = (found.meta.size, blob.to_owned());
+            let bytes = found.into_stream().map_err(move |e| missing(&blob, e)).boxed();
+            return Ok(BlobReader::bucket(bytes, size));
         };
-        match folder::open(folder, blob).await {
-            Ok((file, path)) => Ok(BlobReader::folder(file, path)),
+        match folder::open(folder, blob, range.as_ref().map_or(0, |range| range.start)).await {
+            Ok(file) => Ok(BlobReader::folder(file, range)),
             Err(e) if e.is_missing() => Err(BlobError::Missing(blob.to_owned())),
             Err(e) => Err(local(e)),
         }

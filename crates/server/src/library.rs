@@ -68,6 +68,7 @@ pub struct Library {
     rules: Rules,
     upload_memory: Arc<Semaphore>,
     download_memory: Arc<Semaphore>,
+    verified: Arc<open::Verified>,
     follower: search::Follower,
     /// Versions were removed since the index was compacted, or before this process began.
     forgotten: AtomicBool,
@@ -84,6 +85,7 @@ impl Library {
             rules,
             upload_memory,
             download_memory: open::memory(),
+            verified: Arc::default(),
             follower: search::Follower::default(),
             forgotten: AtomicBool::new(true),
             comparing: compare::places(),

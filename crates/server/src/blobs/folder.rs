@@ -2,7 +2,7 @@
 //! file cut short by a crash is an ownerless blob like any other and needs no name of its own.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,13 +26,29 @@ impl At {
     }
 }
 
-/// Opens a blob for reading; and where it lies.
-pub(super) async fn open(folder: &Path, blob: &str) -> Result<(File, PathBuf), At> {
+/// A blob that is open for reading.
+pub(super) struct Open {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+}
+
+/// Opens a blob, to be read from byte `at` on.
+pub(super) async fn open(folder: &Path, blob: &str, at: u64) -> Result<Open, At> {
     let path = folder.join(blob);
     let name = path.clone();
-    let file =
-        blocking(move || File::open(name)).await.map_err(|source| At { path: path.clone(), source })?;
-    Ok((file, path))
+    let opened = blocking(move || {
+        let mut file = File::open(name)?;
+        let size = file.metadata()?.len();
+        if at > 0 {
+            file.seek(SeekFrom::Start(at))?;
+        }
+        Ok((file, size))
+    });
+    match opened.await {
+        Ok((file, size)) => Ok(Open { file, path, size }),
+        Err(source) => Err(At { path, source }),
+    }
 }
 
 pub(super) struct FileWriter {

@@ -1,9 +1,9 @@
-//! Reads a blob from its first byte to its last, in large pieces whose memory is the same few buffers again and
+//! Reads a blob or a part of it from first byte to last, in large pieces whose memory is the same few buffers again and
 //! again: whoever keeps pieces holds the reading up, and nothing else grows.
 
 use std::fs::File;
-use std::io::{self, Read as _};
-use std::ops::ControlFlow;
+use std::io::{self, Read as _, Take};
+use std::ops::{ControlFlow, Range};
 use std::path::PathBuf;
 
 use bytes::{Buf as _, Bytes};
@@ -11,31 +11,39 @@ use futures_util::{StreamExt as _, stream::BoxStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
 
-use super::folder::At;
+use super::folder::{At, Open};
 use super::{BlobError, local};
 
-/// Bytes of a piece: the digest finds them in a cache that the reading has just filled.
-const PIECE: usize = 128 * 1024;
+/// Bytes of a piece, of all but the last: the digest finds them in a cache that the reading has just filled.
+pub const PIECE: usize = 128 * 1024;
 /// Pieces there are at a time: one that fills, one that a reader may keep back, and two on their way.
 const PIECES: usize = 4;
 
-/// A blob that is open, at its first byte.
+/// A blob that is open, at the first byte that is wanted.
 pub struct BlobReader {
     source: Source,
+    size: u64,
 }
 
 enum Source {
-    Folder(File, PathBuf),
+    Folder(Take<File>, PathBuf),
     Bucket(BoxStream<'static, Result<Bytes, BlobError>>),
 }
 
 impl BlobReader {
-    pub(super) fn folder(file: File, path: PathBuf) -> BlobReader {
-        BlobReader { source: Source::Folder(file, path) }
+    /// Of a file that stands where the range begins.
+    pub(super) fn folder(open: Open, range: Option<Range<u64>>) -> BlobReader {
+        let length = range.map_or(u64::MAX, |range| range.end.saturating_sub(range.start));
+        BlobReader { source: Source::Folder(open.file.take(length), open.path), size: open.size }
     }
 
-    pub(super) fn bucket(bytes: BoxStream<'static, Result<Bytes, BlobError>>) -> BlobReader {
-        BlobReader { source: Source::Bucket(bytes) }
+    pub(super) fn bucket(bytes: BoxStream<'static, Result<Bytes, BlobError>>, size: u64) -> BlobReader {
+        BlobReader { source: Source::Bucket(bytes), size }
+    }
+
+    /// How large the whole blob was when it was opened.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Bytes of memory that reading a blob of this size holds.
@@ -44,7 +52,8 @@ impl BlobReader {
     }
 
     /// Gives the pieces to `each` in their order, and `None` after the last, until it has had enough. It is called
-    /// where it may block, and is waited for when it keeps pieces. `size` is how large the blob should be.
+    /// where it may block, and is waited for when it keeps pieces. `size` is how large the blob should be, and
+    /// pieces of that or [`PIECE`] bytes are what is read, but for the last.
     ///
     /// # Errors
     /// When the store fails on the way; then `each` has not seen the end.
@@ -88,7 +97,7 @@ fn piece(size: u64) -> usize {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(file: &mut Take<File>, buffer: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read(&mut buffer[filled..]) {

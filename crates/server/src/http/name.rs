@@ -61,13 +61,18 @@ impl<S: Send + Sync> FromRequestParts<S> for TwoVersionsOf {
 async fn numbered<S: Send + Sync>(parts: &mut Parts, state: &S, place: usize) -> Result<u64, Error> {
     let params = RawPathParams::from_request_parts(parts, state).await.ok();
     let text = params.as_ref().and_then(|params| params.iter().nth(place)).map_or("", |(_, value)| value);
-    text.parse().map_err(|_| {
+    canonical(text).ok_or_else(|| {
         let shown: String = text.chars().take(60).collect();
         Error::InvalidInput(format!(
             "`{}` in the path is not the number of a version: expected 1, 2, …",
             shown.escape_debug()
         ))
     })
+}
+
+/// A number in the one way in which it is written in paths: `+1` and `01` are none.
+fn canonical(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for TenantName {

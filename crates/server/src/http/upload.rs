@@ -34,14 +34,21 @@ impl Conditions {
     /// # Errors
     /// `InvalidInput` when a header is none that can be answered.
     pub fn read(headers: &HeaderMap, actor: &Actor) -> Result<Conditions, Error> {
-        let retry = headers.get("idempotency-key").map(|key| match key.to_str() {
-            Ok(key) if (1..=MAX_KEY).contains(&key.len()) => {
-                Ok(Retry { caller: actor.id.clone(), key: key.to_owned() })
+        let mut keys = headers.get_all("idempotency-key").iter();
+        let retry = keys.next().map(|key| match key.as_bytes() {
+            ascii
+                if (1..=MAX_KEY).contains(&ascii.len())
+                    && ascii.iter().all(|b| (b' '..=b'~').contains(b)) =>
+            {
+                Ok(Retry { caller: actor.id.clone(), key: String::from_utf8_lossy(ascii).into_owned() })
             }
             _ => Err(Error::InvalidInput(format!(
                 "`Idempotency-Key` is not 1 to {MAX_KEY} visible ASCII characters: a GUID will do"
             ))),
         });
+        if keys.next().is_some() {
+            return Err(Error::InvalidInput("`Idempotency-Key` is there twice: send one".into()));
+        }
         Ok(Conditions { expect: expected(headers)?, retry: retry.transpose()? })
     }
 }

@@ -191,7 +191,9 @@ fn not_kept(id: &str) -> Error {
 
 /// A deleted file with its last version.
 async fn deleted(tx: &mut Tx, id: &str) -> Result<(FileRow, VersionRow), Error> {
-    let number = id.parse().map_err(|_| not_kept(id))?;
+    // In the one way in which ids are written: `+1` and `01` are none.
+    let number = id.parse().ok().filter(|number: &i64| number.to_string() == id);
+    let number = number.ok_or_else(|| not_kept(id))?;
     let file = history::deleted(tx, number).await?.ok_or_else(|| not_kept(id))?;
     let version = history::version(tx, file.id, file.version).await?;
     let version = version.ok_or_else(|| CatalogError::Shape("a file without its version".into()))?;

@@ -1,9 +1,12 @@
-//! Bytes on their way out: hashed while they stream, and the last of them kept back until all have the digest and
-//! the size that the library knows. Whoever has received everything has received the right bytes.
+//! Bytes on their way out: verified while they stream, against the digest and the size that the library knows, or
+//! against tags made when they were. Whoever has received everything has received the right bytes.
 
 mod flow;
+mod gate;
+mod tags;
+mod verified;
 
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,17 +16,20 @@ use bytes::Bytes;
 use futures_util::Stream;
 use jumpbag_wire::library::{FileVersion, LibraryFile};
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Library, absent};
-use crate::blobs::{BlobError, BlobReader, Piece};
+use crate::blobs::{BlobError, BlobReader};
 use crate::catalog::contents::{self, Content, Place};
 use crate::error::Error;
 use crate::hex::hex;
 
 pub use flow::Flow;
 use flow::Held;
+use gate::{Way, part};
+use tags::Tags;
+pub(super) use verified::Verified;
 
 /// Memory that all contents on their way out may hold together; more wait.
 const MEMORY: usize = 32 * 1024 * 1024;
@@ -98,8 +104,9 @@ impl Stream for Opened {
 }
 
 impl Library {
-    /// The bytes of a file of which only `range`, which must lie within, is handed out: all are read, because only
-    /// all can be verified. Also what tells whether they are taken.
+    /// The bytes of a file of which only `range`, which must lie within, is handed out. All are read, because only
+    /// all have a digest; of a blob that was read to its end before, the pieces that hold the range. Also what tells
+    /// whether they are taken.
     ///
     /// # Errors
     /// `Damaged` when they are missing, or found wrong before the first of them may go, as all small ones are;
@@ -122,22 +129,47 @@ impl Library {
                 // The receiver is here.
                 let _ = out.send(Ok(held.give(bytes, part)));
             }
-            Place::Blob(key) => {
-                let reader = self.blobs.reader(&key).await.map_err(|e| match e {
-                    BlobError::Missing(_) => damaged(&content, "is missing".into()),
-                    other => other.into(),
-                })?;
-                tokio::spawn(Gate::new(content, range, out, held).pass(reader));
+            Place::Blob(blob) => {
+                let verified = Arc::clone(&self.verified);
+                self.read_blob(Way { content, blob, range, out, held, verified }).await?;
             }
         }
         opened.begin().await?;
         Ok((opened, flow))
     }
 
+    /// Begins to read a blob: no more than is needed where tags are known, else all of it.
+    async fn read_blob(&self, way: Way) -> Result<(), Error> {
+        let absent = |e| match e {
+            BlobError::Missing(_) => damaged(&way.content, "is missing".into()),
+            other => Error::from(other),
+        };
+        if let Some(tags) = self.verified.find(&way.blob, &way.content.sha256) {
+            match self.blobs.reader_within(&way.blob, way.pieces()).await {
+                Ok(reader) if reader.size() == way.content.size => {
+                    tokio::spawn(way.read_pieces(reader, tags));
+                    return Ok(());
+                }
+                Ok(reader) => {
+                    self.verified.forget(&way.blob);
+                    let (size, wanted) = (reader.size(), way.content.size);
+                    return Err(damaged(&way.content, format!("has {size} bytes instead of {wanted}")));
+                }
+                // A bucket that gives no part, perhaps because there is none left: all of it will tell.
+                Err(BlobError::Failed(_)) => {}
+                Err(e) => return Err(absent(e)),
+            }
+        }
+        let reader = self.blobs.reader(&way.blob).await.map_err(absent)?;
+        tokio::spawn(way.read_whole(reader));
+        Ok(())
+    }
+
     async fn download_memory(&self, size: u64) -> Result<OwnedSemaphorePermit, Error> {
         // A row is there at once, a blob in pieces.
         let row = usize::try_from(size).unwrap_or(usize::MAX).min(self.rules.small_file_bytes);
-        let units = BlobReader::memory(size).max(row).div_ceil(UNIT).min(MEMORY / UNIT);
+        let blob = BlobReader::memory(size).saturating_add(Tags::memory_of(size));
+        let units = blob.max(row).div_ceil(UNIT).min(MEMORY / UNIT);
         let units = u32::try_from(units).map_err(|e| Error::Internal(e.to_string()))?;
         let memory = Arc::clone(&self.download_memory).acquire_many_owned(units);
         let memory = tokio::time::timeout(PATIENCE, memory).await;
@@ -162,98 +194,4 @@ fn verify(content: &Content, size: u64, digest: &[u8]) -> Result<(), Error> {
         return Err(damaged(content, format!("has the digest {}", hex(digest))));
     }
     Ok(())
-}
-
-/// Which of the `length` bytes from `at` on are in `range`.
-fn part(range: &Range<u64>, at: u64, length: usize) -> Range<usize> {
-    let within = |position: u64| {
-        usize::try_from(position.saturating_sub(at)).map_or(length, |position| position.min(length))
-    };
-    within(range.start)..within(range.end)
-}
-
-/// What all bytes of a blob pass: hashes them, lets through what is asked for, and keeps the last of it back.
-struct Gate {
-    content: Content,
-    range: Range<u64>,
-    hasher: Sha256,
-    read: u64,
-    back: Option<(Piece, Range<usize>)>,
-    out: UnboundedSender<Result<Bytes, Error>>,
-    held: Arc<Held>,
-}
-
-impl Gate {
-    fn new(
-        content: Content,
-        range: Range<u64>,
-        out: UnboundedSender<Result<Bytes, Error>>,
-        held: Arc<Held>,
-    ) -> Gate {
-        Gate { content, range, hasher: Sha256::new(), read: 0, back: None, out, held }
-    }
-
-    async fn pass(mut self, reader: BlobReader) {
-        let (size, out) = (self.content.size, self.out.clone());
-        let passed = reader.read(size, move |piece| match self.take(piece) {
-            Ok(()) if !self.out.is_closed() => ControlFlow::Continue(()),
-            // Nobody listens any more.
-            Ok(()) => ControlFlow::Break(()),
-            Err(damaged) => {
-                let _ = self.out.send(Err(damaged));
-                ControlFlow::Break(())
-            }
-        });
-        if let Err(e) = passed.await {
-            let _ = out.send(Err(e.into()));
-        }
-    }
-
-    fn take(&mut self, piece: Option<Piece>) -> Result<(), Error> {
-        let Some(piece) = piece else {
-            verify(&self.content, self.read, &std::mem::take(&mut self.hasher).finalize())?;
-            self.give();
-            return Ok(());
-        };
-        let bytes = piece.as_ref();
-        let part = part(&self.range, self.read, bytes.len());
-        self.read += bytes.len() as u64;
-        if self.read > self.content.size {
-            return Err(damaged(&self.content, format!("has more than {} bytes", self.content.size)));
-        }
-        self.hasher.update(bytes);
-        if !part.is_empty() {
-            self.give();
-            self.back = Some((piece, part));
-        }
-        Ok(())
-    }
-
-    /// Hands on what was kept back.
-    fn give(&mut self) {
-        if let Some((piece, part)) = self.back.take() {
-            // Nobody may be left to take it.
-            let _ = self.out.send(Ok(self.held.give(piece, part)));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::part;
-
-    #[test]
-    fn the_part_of_a_piece_that_is_asked_for() {
-        for (range, at, length, wanted) in [
-            (0..10, 0, 10, 0..10),
-            (0..10, 0, 4, 0..4),
-            (3..5, 0, 4, 3..4),
-            (3..5, 4, 4, 0..1),
-            (3..5, 8, 4, 0..0),
-            (9..10, 4, 4, 4..4),
-            (0..u64::MAX, u64::MAX - 4, 4, 0..4),
-        ] {
-            assert_eq!(part(&range, at, length), wanted, "{range:?} of {length} at {at}");
-        }
-    }
 }

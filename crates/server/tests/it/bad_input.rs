@@ -3,6 +3,7 @@
 mod disk;
 mod early;
 mod forms;
+mod history;
 mod limits;
 mod names;
 mod queries;
@@ -21,20 +22,20 @@ const STAGED: usize = 300_000;
 const LIMIT: usize = 400_000;
 
 /// A server with one file in its library, and how that looked before anything bad came.
-struct Ground {
+pub struct Ground {
     bag: Jumpbag,
-    client: Client,
+    pub client: Client,
     list: String,
     etag: Option<String>,
     blobs: Vec<String>,
 }
 
 impl Ground {
-    async fn start() -> Ground {
+    pub async fn start() -> Ground {
         Ground::with(Jumpbag::options()).await
     }
 
-    async fn with(options: Options) -> Ground {
+    pub async fn with(options: Options) -> Ground {
         let bag = options
             .set("rate_limits", false)
             .set("small_file_bytes", 0)
@@ -54,12 +55,12 @@ impl Ground {
     }
 
     /// An upload of this body, whose length the request tells.
-    async fn post(&self, content_type: Option<&str>, body: Vec<u8>) -> Answer {
+    pub async fn post(&self, content_type: Option<&str>, body: Vec<u8>) -> Answer {
         post(&self.client, content_type, body).await
     }
 
     /// Panics unless the library is what it was and holds no bytes that it did not.
-    async fn unchanged(&self, case: &str) {
+    pub async fn unchanged(&self, case: &str) {
         let list = self.client.get("/api/libraryfiles").await.expect_status(200);
         assert_eq!(list.text(), self.list, "{case}: the library changed");
         assert_eq!(list.header("etag"), self.etag.as_deref(), "{case}: the ETag changed");
@@ -77,7 +78,7 @@ impl Ground {
             .await;
     }
 
-    async fn refuses(&self, case: &str, answer: Answer, status: u16, code: &str, message: &str) {
+    pub async fn refuses(&self, case: &str, answer: Answer, status: u16, code: &str, message: &str) {
         assert_refused(case, &answer, status, code, message);
         self.unchanged(case).await;
     }
@@ -94,7 +95,7 @@ async fn post(client: &Client, content_type: Option<&str>, body: Vec<u8>) -> Ans
 }
 
 /// Status, code and message are these, in an envelope whose target is the request's id.
-fn assert_refused(case: &str, answer: &Answer, status: u16, code: &str, message: &str) {
+pub fn assert_refused(case: &str, answer: &Answer, status: u16, code: &str, message: &str) {
     assert_eq!(answer.status, status, "{case}: {}", answer.text());
     let content_type = answer.header("content-type");
     assert_eq!(content_type, Some("application/json; charset=utf-8"), "{case}");
@@ -110,7 +111,7 @@ fn large_form() -> Form {
     Form::new().file("new.ps1", vec![b'n'; STAGED])
 }
 
-fn files_in(folder: &Path) -> Vec<String> {
+pub fn files_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names: Vec<String> = entries
         .map(|entry| entry.expect("a readable folder").file_name().to_string_lossy().into_owned())

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
-use jumpbag_server::blobs::{BlobError, BlobReader, BlobStore, Piece};
+use jumpbag_server::blobs::{BlobError, BlobReader, BlobStore, PIECE, Piece};
 use jumpbag_wire::time::Timestamp;
 use object_store::{ObjectStore, ObjectStoreExt as _, path::Path as Key};
 use tempfile::TempDir;
@@ -101,6 +101,7 @@ async fn conforms(place: &Place) {
     bytes_come_back(&place.at("bytes")).await;
     aborted_blobs_never_existed(&place.at("aborted")).await;
     dropped_blobs_never_existed(&place.at("dropped")).await;
+    parts_come_back(&place.at("parts")).await;
     missing_blobs_are_missing(&place.at("missing")).await;
     deleting_twice_is_deleting(&place.at("deleting")).await;
     who_keeps_pieces_is_waited_for(&place.at("kept")).await;
@@ -154,7 +155,11 @@ async fn get(store: &BlobStore, blob: &str) -> Result<Bytes, BlobError> {
 }
 
 async fn read(store: &BlobStore, blob: &str) -> Result<Bytes, BlobError> {
-    let reader = store.reader(blob).await?;
+    drain(store.reader(blob).await?).await
+}
+
+async fn drain(reader: BlobReader) -> Result<Bytes, BlobError> {
+    let size = reader.size();
     let (send, received) = std::sync::mpsc::channel();
     let each = move |piece: Option<Piece>| {
         // Nothing comes after the end, and no piece is empty.
@@ -163,15 +168,14 @@ async fn read(store: &BlobStore, blob: &str) -> Result<Bytes, BlobError> {
         send.send(piece).expect("a receiver");
         std::ops::ControlFlow::Continue(())
     };
-    reader.read(100_000, each).await?;
+    reader.read(size, each).await?;
     let mut pieces: Vec<Option<Bytes>> = received.into_iter().collect();
     assert_eq!(pieces.pop(), Some(None), "the end is told last");
-    Ok(pieces
-        .into_iter()
-        .map(|piece| piece.expect("the end is told once"))
-        .collect::<Vec<_>>()
-        .concat()
-        .into())
+    let pieces: Vec<Bytes> = pieces.into_iter().map(|piece| piece.expect("the end is told once")).collect();
+    if let Some((_, all_but_the_last)) = pieces.split_last() {
+        assert!(all_but_the_last.iter().all(|piece| piece.len() == PIECE));
+    }
+    Ok(pieces.concat().into())
 }
 
 async fn keys(store: &BlobStore) -> BTreeMap<String, u64> {
@@ -232,9 +236,38 @@ async fn dropped_blobs_never_existed(store: &BlobStore) {
     tokio::time::timeout(SOON, cleaned).await.expect("nothing stays behind");
 }
 
+async fn parts_come_back(store: &BlobStore) {
+    let (size, piece) = (1_000_000, PIECE as u64);
+    let bytes = noise(50, size as usize);
+    let blob = put(store, &bytes, 100_000).await;
+    for range in
+        [0..1, 0..piece, piece..2 * piece, piece..size, 7 * piece..size, 5..6, size - 1..size, 0..size]
+    {
+        let reader = store.reader_within(&blob, range.clone()).await.expect("the part");
+        assert_eq!(reader.size(), size, "of the whole blob");
+        let part = bytes.slice(range.start as usize..range.end as usize);
+        assert!(drain(reader).await.expect("the part") == part, "{range:?}");
+    }
+    // What lies behind the end is not there, and a bucket may say so at once.
+    for range in [0..2 * size, size - 1..2 * size, size..2 * size] {
+        match store.reader_within(&blob, range.clone()).await {
+            Ok(reader) => {
+                assert_eq!(reader.size(), size);
+                let part = bytes.slice(range.start as usize..);
+                assert!(drain(reader).await.expect("the part") == part, "{range:?}");
+            }
+            Err(e) => assert!(matches!(e, BlobError::Failed(_)), "{range:?}: {e:?}"),
+        }
+    }
+}
+
 async fn missing_blobs_are_missing(store: &BlobStore) {
     let absent = "0197b3a5c0de7000800000000000cafe";
-    for result in [get(store, absent).await.map(|_| ()), store.copy_to(absent, &BlobStore::memory()).await] {
+    for result in [
+        get(store, absent).await.map(|_| ()),
+        store.reader_within(absent, 5..6).await.map(|_| ()),
+        store.copy_to(absent, &BlobStore::memory()).await,
+    ] {
         match result {
             Err(BlobError::Missing(key)) => assert_eq!(key, absent),
             other => panic!("expected `Missing`, got {other:?}"),

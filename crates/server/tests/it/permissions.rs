@@ -1,5 +1,7 @@
 //! Who is let in: the texts of 401 and 403, and that neither waits for a byte of the body.
 
+mod readers;
+
 use http::Method;
 use serde_json::json;
 

@@ -82,6 +82,11 @@ async fn damaged_blobs_of_a_folder_are_never_sent_whole() {
 
 /// A download that begins well and ends too early; its request's id.
 async fn broken_off(ground: &Ground, what: &str, range: &str) -> String {
+    broken_off_after(ground, what, range).await.0
+}
+
+/// The same, and the bytes that came.
+async fn broken_off_after(ground: &Ground, what: &str, range: &str) -> (String, Vec<u8>) {
     let token = ground.bag.token(&["Library.Manage"]).await;
     let mut raw = Raw::connect(&ground.bag.url()).await;
     let head = format!(
@@ -97,7 +102,7 @@ async fn broken_off(ground: &Ground, what: &str, range: &str) -> String {
     assert!(body.len() < length, "{what} {range}: {} of {length} bytes", body.len());
     let id = answer.header("request-id").expect("an id");
     ground.bag.logged(&["ERROR", "download broken off", id]).await;
-    id.to_owned()
+    (id.to_owned(), body.to_vec())
 }
 
 #[tokio::test]
@@ -123,6 +128,108 @@ async fn http_2_resets_the_stream_of_a_damaged_content_and_goes_on() {
     }
 }
 
+/// Tags of pieces, once made, find what a digest would.
+#[tokio::test]
+async fn damage_after_a_good_download_is_found_before_it_is_sent() {
+    let ground = Ground::folder().await;
+    let content = noise(SIZE);
+    ground.upload("a.bin", &content).await;
+    let path = blob(&ground);
+    let mut told = 0;
+    for (what, bytes, _) in damages(&content) {
+        for (range, from, to) in [("", 0, SIZE), ("bytes=1-", 1, SIZE), ("bytes=0-999999", 0, SIZE)] {
+            std::fs::write(&path, &content).expect("write over the blob");
+            assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+            std::fs::write(&path, &bytes).expect("write over the blob");
+            let says = match what {
+                "first byte" => "has changed within 131072 bytes from byte 0 on",
+                "in the middle" => "has changed within 131072 bytes from byte 393216 on",
+                "last byte" => "has changed within 131072 bytes from byte 917504 on",
+                "cut" => "has 999999 bytes instead of 1000000",
+                "empty" => "has 0 bytes instead of 1000000",
+                "longer" => "has 1000001 bytes instead of 1000000",
+                _ => "has 2000000 bytes instead of 1000000",
+            };
+            let id = if ["in the middle", "last byte"].contains(&what) {
+                let (id, body) = broken_off_after(&ground, what, range).await;
+                assert!(content[from..to].starts_with(&body), "{what} {range}: other bytes were sent");
+                id
+            } else {
+                ground.get("a.bin", &[("range", range)]).await.expect_status(500).request_id()
+            };
+            ground.bag.logged(&["ERROR", &id, says]).await;
+            told += 1;
+        }
+    }
+    assert_eq!(damaged_downloads(&ground).await, told);
+    std::fs::remove_file(&path).expect("remove the blob");
+    let missing = ground.get("a.bin", &[("range", "bytes=0-9")]).await.expect_status(500);
+    ground.bag.logged(&["ERROR", "is missing", &missing.request_id()]).await;
+}
+
+#[tokio::test]
+async fn a_damaged_piece_stops_who_needs_it_and_then_everybody() {
+    let ground = Ground::folder().await;
+    let content = noise(SIZE);
+    ground.upload("a.bin", &content).await;
+    let path = blob(&ground);
+    assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+    let mut bytes = content.to_vec();
+    // In the fourth piece of eight.
+    bytes[3 * 131_072 + 5] ^= 0x80;
+    std::fs::write(&path, &bytes).expect("write over the blob");
+    for part in [0..10, 0..3 * 131_072, 4 * 131_072..SIZE, SIZE - 1..SIZE] {
+        let range = format!("bytes={}-{}", part.start, part.end - 1);
+        let answer = ground.get("a.bin", &[("range", &range)]).await.expect_status(206);
+        assert!(answer.body == content[part], "{range}");
+    }
+    // Whoever does not say so in an answer says so here.
+    let (status, report, _) = ground.bag.command(&["check"]).await;
+    assert!(!status.success() && report.contains("1 problems"), "{report}");
+    // A byte of the same piece, though not the one that changed.
+    ground.get("a.bin", &[("range", "bytes=524287-524287")]).await.expect_status(500);
+    // What is known to be damaged must be right as a whole again.
+    let refused = ground.get("a.bin", &[("range", "bytes=0-9")]).await.expect_status(500);
+    ground.bag.logged(&["ERROR", &refused.request_id(), "has the digest"]).await;
+    assert_eq!(damaged_downloads(&ground).await, 2);
+    std::fs::write(&path, &content).expect("write over the blob");
+    assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+}
+
+/// Tags are of bytes that had the digest, and of no others.
+#[tokio::test]
+async fn bytes_that_were_never_right_are_not_right_the_next_time() {
+    let ground = Ground::folder().await;
+    let content = noise(SIZE);
+    ground.upload("a.bin", &content).await;
+    let path = blob(&ground);
+    let other: bytes::Bytes = content.iter().rev().copied().collect();
+    ground.upload("b.bin", &other).await;
+    for (what, bytes, _) in damages(&content) {
+        std::fs::write(&path, &bytes).expect("write over the blob");
+        for range in ["", "bytes=0-9", "", "bytes=0-9"] {
+            let got = ground.attempt("a.bin", &[("range", range)]).await;
+            assert!(got.is_err() || got.is_ok_and(|answer| answer.status == 500), "{what}");
+        }
+    }
+    // Nor are those of another content, all of which was verified, in place of its own.
+    std::fs::write(&path, &content).expect("write over the blob");
+    for (name, content) in [("a.bin", &content), ("b.bin", &other)] {
+        assert!(ground.get(name, &[]).await.expect_status(200).body == content);
+    }
+    let database = rusqlite::Connection::open(ground.bag.data_dir().join("catalog.db")).expect("the catalog");
+    database.busy_timeout(SOON).expect("a timeout");
+    let a = path.file_name().and_then(|name| name.to_str()).expect("a key");
+    for (sql, changed) in [
+        ("update contents set blob = 'gone' where blob = ?1", 1),
+        ("update contents set blob = ?1 where blob <> 'gone'", 1),
+    ] {
+        assert_eq!(database.execute(sql, [a]).expect("a statement"), changed);
+    }
+    let refused = ground.get("b.bin", &[("range", "bytes=0-9")]).await.expect_status(500);
+    ground.bag.logged(&["ERROR", &refused.request_id(), "has the digest"]).await;
+}
+
 fn blob_of_size(ground: &Ground, size: usize) -> PathBuf {
     let folder = std::fs::read_dir(ground.bag.data_dir().join("blobs")).expect("a folder of blobs");
     let mut paths = folder.map(|entry| entry.expect("an entry").path());
@@ -146,6 +253,27 @@ async fn damaged_objects_of_a_bucket_are_never_sent_whole() {
             let refused = got.is_err() || got.as_ref().is_ok_and(|answer| answer.status == 500);
             assert!(refused, "{}: {what}: {got:?}", bucket.server);
             ground.get("a.bin", &[("range", "bytes=0-9")]).await.expect_status(500);
+        }
+        // Damaged when its pieces are known, and in the last of these.
+        for (what, bytes, _) in damages(&content) {
+            store.put(&object, content.clone().into()).await.expect("write over the object");
+            assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+            let part = ground.get("a.bin", &[("range", "bytes=999990-")]).await.expect_status(206);
+            assert!(part.body == content[999_990..], "{}", bucket.server);
+            store.put(&object, bytes.into()).await.expect("write over the object");
+            let range = if what == "last byte" { "bytes=999990-" } else { "" };
+            let got = ground.attempt("a.bin", &[("range", range)]).await;
+            let refused = got.is_err() || got.as_ref().is_ok_and(|answer| answer.status == 500);
+            assert!(refused, "{}: {what}: {got:?}", bucket.server);
+        }
+        for (what, bytes, _) in damages(&content) {
+            store.put(&object, content.clone().into()).await.expect("write over the object");
+            assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+            store.put(&object, bytes.into()).await.expect("write over the object");
+            // A part that is not where it was, or of a blob of another size.
+            let got = ground.get("a.bin", &[("range", "bytes=999999-")]).await;
+            let status = if ["first byte", "in the middle"].contains(&what) { 206 } else { 500 };
+            assert_eq!(got.status, status, "{}: {what}", bucket.server);
         }
         store.put(&object, content.clone().into()).await.expect("write over the object");
         assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);

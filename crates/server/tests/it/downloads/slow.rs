@@ -52,6 +52,51 @@ async fn a_client_that_goes_away_ends_the_reading() {
 }
 
 #[tokio::test]
+async fn a_part_of_what_was_read_before_is_read_alone() {
+    let ground = Ground::folder().await;
+    let content = noise(SIZE);
+    ground.upload("a.bin", &content).await;
+    let read = async |range: &str, wanted: &[u8]| {
+        let before = bytes_read(&ground);
+        assert!(ground.get("a.bin", &[("range", range)]).await.expect_status(206).body == wanted);
+        bytes_read(&ground) - before
+    };
+    // The first who asks has all of it verified.
+    assert!(read("bytes=0-9", &content[..10]).await >= SIZE);
+    for (range, part) in [
+        ("bytes=0-9", 0..10),
+        ("bytes=131071-131072", 131_071..131_073),
+        ("bytes=9999999-10000000", 9_999_999..10_000_001),
+        ("bytes=-1", SIZE - 1..SIZE),
+    ] {
+        let bytes = read(range, &content[part]).await;
+        assert!(bytes < 3 * 131_072, "{range}: {bytes} bytes were read");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_go_away_or_take_nothing_end_the_reading_of_known_pieces_too() {
+    let options = Jumpbag::options().set("small_file_bytes", 0).set("body_idle_seconds", 1);
+    let ground = Ground::start("folder", options).await;
+    let content = noise(SIZE);
+    ground.upload("a.bin", &content).await;
+    assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+    let before = bytes_read(&ground);
+    let raw = begun(&ground).await;
+    assert_eq!(open_blobs(&ground), 1);
+    drop(raw);
+    eventually("nothing is open", async || (open_blobs(&ground) == 0).then_some(())).await;
+    let mut raw = begun(&ground).await;
+    ground.bag.logged(&["WARN", "a download is not taken", "seconds=1"]).await;
+    eventually("nothing is open", async || (open_blobs(&ground) == 0).then_some(())).await;
+    let (body, _) = raw.rest(SOON).await;
+    assert!(content.starts_with(&body) && body.len() < SIZE, "{} bytes", body.len());
+    let read = bytes_read(&ground) - before;
+    assert!(read < 2 * SIZE, "{read} bytes were read");
+    assert!(ground.get("a.bin", &[]).await.expect_status(200).body == content);
+}
+
+#[tokio::test]
 async fn a_client_that_takes_nothing_is_hung_up_on() {
     let options = Jumpbag::options().set("small_file_bytes", 0).set("body_idle_seconds", 1);
     let ground = Ground::start("folder", options).await;

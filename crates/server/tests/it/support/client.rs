@@ -70,6 +70,12 @@ impl Client {
         Call { request, base: self.base.clone() }
     }
 
+    /// A call with this JSON as its body.
+    pub fn json(&self, method: Method, path: &str, body: &Value) -> Call {
+        let body = body.to_string();
+        self.call(method, path).with(|request| request.header("content-type", "application/json").body(body))
+    }
+
     /// An upload of these bytes under this name.
     pub fn upload(&self, name: &str, content: impl Into<Bytes>) -> Upload<'static> {
         Upload::new(std::future::ready(self.clone()), name, content.into())
@@ -190,6 +196,26 @@ impl Answer {
     /// A header's value, the first of several.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The entity tag. Panics when there is none.
+    pub fn etag(&self) -> String {
+        self.header("etag").unwrap_or_else(|| panic!("no `ETag`: {:?}", self.headers)).to_owned()
+    }
+
+    /// The entities of a collection. Panics when the body is none.
+    pub fn value(&self) -> Vec<Value> {
+        match self.json()["value"].as_array() {
+            Some(entities) => entities.clone(),
+            None => panic!("no collection, status {}: {}", self.status, self.text()),
+        }
+    }
+
+    /// The path and query of the next page, which is at the address that was called.
+    pub fn next(&self) -> Option<String> {
+        let link = self.json()["@odata.nextLink"].as_str()?.to_owned();
+        let path = link.strip_prefix(&self.base).unwrap_or_else(|| panic!("`{link}` is not absolute"));
+        Some(path.to_owned())
     }
 
     /// The id by which the log knows the request.

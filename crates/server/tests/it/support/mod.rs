@@ -5,6 +5,7 @@ pub mod azurite;
 pub mod client;
 pub mod clients;
 pub mod form;
+pub mod kept;
 pub mod oidc;
 pub mod poll;
 pub mod postgres;
