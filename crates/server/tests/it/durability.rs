@@ -1,26 +1,28 @@
 //! Nothing acknowledged is lost: the server is killed with SIGKILL at random moments under concurrent uploads,
-//! overrides and deletes, started again and asked. What was acknowledged stands; what was in doubt happened whole or
-//! not at all.
+//! overrides, edits, restores, deletes and purges, started again and asked. What was acknowledged stands; what was in
+//! doubt happened whole or not at all, and an upload that is sent again happens once.
 //!
 //! `TEST_KILLS` says how often (20), `TEST_SEED` repeats the choices of a run, not its timing. `scripts/kill-test` is
 //! the long run.
 
+mod clients;
 mod commands;
 mod ledger;
 
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use jumpbag_server::catalog::{Catalog, history};
-use jumpbag_wire::library::LibraryFile;
-use proptest::prelude::{Rng as _, RngExt as _};
+use jumpbag_server::catalog::Catalog;
+use jumpbag_server::catalog::history::{self, VersionRow};
+use jumpbag_wire::library::{Cause, LibraryFile};
+use proptest::prelude::RngExt as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use tokio::task::JoinSet;
 
-use crate::conformance_catalog::sha256;
-use crate::support::client::Client;
+use crate::conformance_catalog::{sha256, totals};
 use crate::support::server::{Jumpbag, Options};
+use clients::work;
 use ledger::{Ledger, State};
 
 const CLIENTS: u64 = 6;
@@ -99,8 +101,11 @@ impl Trial {
             if self.rng.random_range(0..10) == 0 {
                 self.check().await;
             }
+            self.compare_rows(kill % 5 == 0).await;
             self.bag.restart().await;
+            self.send_again().await;
             self.ledger.compare(&self.listed().await);
+            self.download_all().await;
         }
         assert!(self.bag.stop().await.success(), "{}", self.bag.logs());
         self.check().await;
@@ -142,111 +147,66 @@ impl Trial {
         serde_json::from_value(list["value"].clone()).expect("library files")
     }
 
-    /// Every version that was acknowledged is still there, and none that nobody uploaded.
+    /// Uploads that nobody answered are sent again under their keys: no matter what became of them, they are made
+    /// once.
+    async fn send_again(&self) {
+        let caller = self.bag.client().await;
+        for upload in self.ledger.to_send_again() {
+            upload.send(&caller, &self.ledger).await.expect("an answer");
+        }
+    }
+
+    /// What is listed can be had.
+    async fn download_all(&self) {
+        let caller = self.bag.client().await;
+        for file in self.listed().await {
+            let path = format!("/api/libraryfiles/{}/content", file.file_name);
+            let answer = caller.get(&path).await.expect_status(200);
+            assert_eq!(sha256(&answer.body), file.sha256, "{}", file.file_name);
+        }
+    }
+
+    async fn catalog(&self) -> Catalog {
+        Catalog::open_sqlite(&self.bag.data_dir().join("catalog.db")).await.expect("the server's catalog")
+    }
+
+    /// Rows and totals agree, while nobody changes them; now and then the audit log is read as well.
+    async fn compare_rows(&self, and_the_log: bool) {
+        let catalog = self.catalog().await;
+        let found = catalog.snapshot(|tx| Box::pin(history::contradictions(tx))).await;
+        assert_eq!(found.expect("an answer"), Vec::<String>::new());
+        if and_the_log {
+            totals::chain(&catalog).await;
+        }
+    }
+
+    /// Every version that was acknowledged is still there, and none that nobody made.
     async fn compare_versions(&self) {
-        let catalog = Catalog::open_sqlite(&self.bag.data_dir().join("catalog.db"))
-            .await
-            .expect("the server's catalog");
-        for (id, acknowledged) in self.ledger.versions() {
-            let mut kept = Vec::new();
-            for number in 1.. {
-                let wanted = id.parse().expect("a number");
-                let version = catalog
-                    .read(move |tx| Box::pin(async move { history::version(tx, wanted, number).await }))
-                    .await;
-                match version.expect("an answer") {
-                    Some(version) => kept.push(State::of_version(&version)),
-                    None => break,
-                }
-            }
-            if kept.is_empty() && self.versions == Versions::GoWithTheirFile {
+        let catalog = self.catalog().await;
+        let acknowledged = self.ledger.versions();
+        let mut made = HashSet::new();
+        for id in self.ledger.files() {
+            let wanted = id.parse().expect("a number");
+            let kept = catalog.read(move |tx| Box::pin(history::versions(tx, wanted, i64::MAX, i64::MAX)));
+            let kept: Vec<VersionRow> = kept.await.expect("an answer");
+            let purged = self.ledger.was_purged(&id);
+            if kept.is_empty() && (purged != Some(false) || self.versions == Versions::GoWithTheirFile) {
                 continue;
             }
-            for state in &acknowledged {
-                let times = kept.iter().filter(|version| *version == state).count();
-                assert_eq!(times, 1, "an acknowledged version is there {times} times: {state:?}");
+            assert_ne!(purged, Some(true), "file {id} was purged and has versions");
+            let states: BTreeMap<u64, State> =
+                kept.iter().map(|row| (row.number.unsigned_abs(), State::of_row(row))).collect();
+            for (number, state) in acknowledged.get(&id).into_iter().flatten() {
+                assert_eq!(states.get(number), Some(state), "version {number} of file {id}");
             }
-            for state in &kept {
-                assert!(self.ledger.was_sent(state), "nobody sent {state:?}");
+            for row in kept {
+                let state = State::of_row(&row);
+                assert!(self.ledger.was_sent(&state), "nobody sent {state:?}");
+                // What comes back is there twice; what was sent twice is not.
+                let is_new = row.cause == Cause::Restored || made.insert(state.description.clone());
+                assert!(is_new, "{state:?} is there twice");
             }
         }
+        totals::chain(&catalog).await;
     }
-}
-
-/// One client: changes the library until its connection breaks.
-async fn work(caller: Client, ledger: Arc<Ledger>, mut rng: TestRng) {
-    loop {
-        let name = format!("{}.ps1", rng.random_range(0..NAMES));
-        let went_on = match rng.random_range(0..10) {
-            0..2 => delete(&caller, &ledger, &name).await,
-            choice => upload(&caller, &ledger, &name, choice < 7, &mut rng).await,
-        };
-        if !went_on {
-            return;
-        }
-    }
-}
-
-async fn delete(caller: &Client, ledger: &Ledger, name: &str) -> bool {
-    let began = ledger.tick();
-    let answer = caller.delete(&format!("/api/libraryfiles/{name}")).attempt().await;
-    match answer.map(|answer| answer.status) {
-        Ok(204) => ledger.acknowledge(name, began, None),
-        Ok(404) => {}
-        Ok(status) => panic!("a delete was answered with {status}"),
-        Err(_) => {
-            ledger.doubt(name, began, None);
-            return false;
-        }
-    }
-    true
-}
-
-async fn upload(caller: &Client, ledger: &Ledger, name: &str, replace: bool, rng: &mut TestRng) -> bool {
-    let bytes = content(rng);
-    let state = State {
-        sha256: sha256(&bytes),
-        size: bytes.len() as u64,
-        // Tells two uploads of the same bytes apart.
-        description: format!("{:x}", rng.next_u64()),
-    };
-    ledger.send(&state);
-    let mut upload = caller.upload(name, bytes).description(&state.description);
-    if replace {
-        upload = upload.override_if_exists();
-    }
-    let began = ledger.tick();
-    match upload.attempt().await {
-        Ok(answer) if answer.status == 200 => {
-            let file: LibraryFile = serde_json::from_slice(&answer.body).expect("an entity");
-            assert_eq!(State::of(&file), state);
-            ledger.acknowledge_version(&file.id, &state);
-            ledger.acknowledge(name, began, Some(state));
-        }
-        Ok(answer) if answer.status == 400 && !replace => {
-            assert!(answer.error_message().contains("already exists"), "{}", answer.text());
-        }
-        Ok(answer) => panic!("an upload was answered with {}: {}", answer.status, answer.text()),
-        Err(_) => {
-            ledger.doubt(name, began, Some(state));
-            return false;
-        }
-    }
-    true
-}
-
-/// Small scripts, files of some hundred kilobytes, and bytes that others upload as well.
-fn content(rng: &mut TestRng) -> Bytes {
-    let shared = [64, 3_000, 70_000, 150_000];
-    let size = match rng.random_range(0..10) {
-        0..5 => rng.random_range(1..4_000),
-        5..8 => rng.random_range(100_000..300_000),
-        _ => {
-            let size = shared[rng.random_range(0..shared.len())];
-            return vec![b'x'; size].into();
-        }
-    };
-    let mut bytes = vec![0; size];
-    rng.fill_bytes(&mut bytes);
-    bytes.into()
 }

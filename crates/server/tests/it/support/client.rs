@@ -115,11 +115,18 @@ pub struct Upload<'a> {
     name: String,
     content: Bytes,
     fields: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
 }
 
 impl<'a> Upload<'a> {
     pub fn new(client: impl Future<Output = Client> + Send + 'a, name: &str, content: Bytes) -> Upload<'a> {
-        Upload { client: Box::pin(client), name: name.into(), content, fields: Vec::new() }
+        Upload {
+            client: Box::pin(client),
+            name: name.into(),
+            content,
+            fields: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     pub fn description(self, text: &str) -> Upload<'a> {
@@ -134,6 +141,12 @@ impl<'a> Upload<'a> {
         self.field("OverrideIfExists", "true")
     }
 
+    /// Any header beside those of the form.
+    pub fn header(mut self, name: &str, value: &str) -> Upload<'a> {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
     /// Any form field, sent before the file.
     pub fn field(mut self, name: &str, value: &str) -> Upload<'a> {
         self.fields.push((name.into(), value.into()));
@@ -146,7 +159,12 @@ impl<'a> Upload<'a> {
         let part = Part::stream_with_length(self.content, length).file_name(self.name);
         let form = self.fields.into_iter().fold(Form::new(), |form, (name, value)| form.text(name, value));
         let call = self.client.await.post("/api/libraryfiles");
-        call.with(|request| request.multipart(form.part("file", part))).attempt().await
+        let headers = self.headers;
+        let call = call.with(|request| request.multipart(form.part("file", part)));
+        let call = call.with(|request| {
+            headers.into_iter().fold(request, |request, (name, value)| request.header(name, value))
+        });
+        call.attempt().await
     }
 }
 
