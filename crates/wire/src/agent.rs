@@ -88,7 +88,8 @@ pub enum FromServer {
         /// Over [`assignment_text`], in base64.
         signature: String,
     },
-    /// Output up to here is durable.
+    /// Output up to here is durable. This answers chunks as they become durable, and at once a chunk that does not
+    /// begin where the stream ends, which is dropped: the agent goes on from here.
     Kept {
         command: CommandId,
         stream: Stream,
@@ -113,7 +114,8 @@ pub enum FromAgent {
         /// Over [`connect_text`], in base64.
         signature: String,
     },
-    /// Asks for the assigned content from an offset on.
+    /// Asks for a piece of the assigned content. The answer is one chunk: [`MAX_DATA`] bytes from the offset on, or
+    /// what is left of the content. An agent may ask for some pieces before the first has come.
     Fetch {
         command: CommandId,
         offset: u64,
@@ -283,7 +285,10 @@ mod tests {
         let command = CommandId { action: "a".into(), index: 0 };
         let kept = FromServer::Kept { command, stream: Stream::Stdout, offset: 3 };
         let text = serde_json::to_string(&kept).unwrap();
-        assert_eq!(text, r#"{"type":"kept","command":{"action":"a","index":0},"stream":"stdout","offset":3}"#);
+        assert_eq!(
+            text,
+            r#"{"type":"kept","command":{"action":"a","index":0},"stream":"stdout","offset":3}"#
+        );
         assert_eq!(serde_json::from_str::<FromServer>(&text).unwrap(), kept);
     }
 }
