@@ -31,7 +31,7 @@ pub const PROTOCOL: &str = "jumpbag-agent.v1";
 /// Bytes of a text frame.
 pub const MAX_TEXT: usize = 256 * 1024;
 /// Bytes of data in a chunk.
-pub const MAX_DATA: usize = 128 * 1024;
+pub const MAX_DATA: usize = 256 * 1024;
 
 /// What is signed when an agent enrols and when it connects: no signature for one passes for another.
 pub fn enroll_text(token: &str, public_key: &str) -> String {
@@ -88,8 +88,8 @@ pub enum FromServer {
         /// Over [`assignment_text`], in base64.
         signature: String,
     },
-    /// Output up to here is durable. This answers chunks as they become durable, and at once a chunk that does not
-    /// begin where the stream ends, which is dropped: the agent goes on from here.
+    /// Output up to here is durable: the answer to each chunk of output. When it is no more than before, the chunk did
+    /// not follow on what there is, and the agent goes on from here.
     Kept {
         command: CommandId,
         stream: Stream,
@@ -114,8 +114,7 @@ pub enum FromAgent {
         /// Over [`connect_text`], in base64.
         signature: String,
     },
-    /// Asks for a piece of the assigned content. The answer is one chunk: [`MAX_DATA`] bytes from the offset on, or
-    /// what is left of the content. An agent may ask for some pieces before the first has come.
+    /// Asks for the assigned content from an offset to its end, in chunks.
     Fetch {
         command: CommandId,
         offset: u64,
@@ -285,10 +284,7 @@ mod tests {
         let command = CommandId { action: "a".into(), index: 0 };
         let kept = FromServer::Kept { command, stream: Stream::Stdout, offset: 3 };
         let text = serde_json::to_string(&kept).unwrap();
-        assert_eq!(
-            text,
-            r#"{"type":"kept","command":{"action":"a","index":0},"stream":"stdout","offset":3}"#
-        );
+        assert_eq!(text, r#"{"type":"kept","command":{"action":"a","index":0},"stream":"stdout","offset":3}"#);
         assert_eq!(serde_json::from_str::<FromServer>(&text).unwrap(), kept);
     }
 }

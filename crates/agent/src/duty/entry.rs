@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use jumpbag_wire::agent::{Assignment, CommandId, Outcome, Stream};
+use jumpbag_wire::agent::{Assignment, CommandId, MAX_DATA, Outcome, Stream};
 use jumpbag_wire::time::Timestamp;
 use tokio::sync::watch;
 
@@ -51,6 +51,8 @@ pub(super) struct Flow {
     pub sent: u64,
     /// Bytes that the server has.
     pub kept: u64,
+    /// Sending began again from `kept`, and no more was kept since.
+    rewound: bool,
     noted: u64,
 }
 
@@ -64,7 +66,8 @@ impl Entry {
         let mut entry = Entry::new(id, not_after, Stage::Ended);
         for end in &outcome.output {
             let kept = spool.kept(&entry.id, end.stream).min(end.size);
-            entry.flows[place(end.stream)] = Flow { size: end.size, sent: kept, kept, noted: kept };
+            entry.flows[place(end.stream)] =
+                Flow { size: end.size, sent: kept, kept, noted: kept, rewound: false };
         }
         // The server learns of the start from the end.
         entry.said_started = true;
@@ -99,7 +102,10 @@ impl Entry {
     pub fn begin_again(&mut self) {
         self.said_started = self.outcome.is_some();
         self.said_end = None;
-        self.flows.iter_mut().for_each(|flow| flow.sent = flow.kept);
+        for flow in &mut self.flows {
+            flow.sent = flow.kept;
+            flow.rewound = false;
+        }
         if let Some(fetch) = &mut self.fetch {
             fetch.begin_again();
         }
@@ -111,8 +117,11 @@ impl Entry {
         if offset > flow.size {
             return;
         }
-        if offset < flow.kept {
-            // It lost what it had: from there again.
+        if offset > flow.kept {
+            flow.rewound = false;
+        } else if offset < flow.kept || !flow.rewound && flow.sent > offset {
+            // What was sent last did not follow on what the server has.
+            flow.rewound = true;
             flow.sent = offset;
             self.said_end = None;
         }
@@ -124,13 +133,65 @@ impl Entry {
         }
     }
 
-    /// A stream with bytes that were not sent, the one that was sent least of first: a flood in one does not hold
-    /// up the other.
+    /// A stream with bytes to send, the one that was sent least of first: a flood in one does not hold up the other.
+    /// Little is sent only when the server has all that was sent before, so that a script that puts out little at a time
+    /// does not make it keep a thousand small pieces.
     pub fn behind(&self) -> Option<Stream> {
         let behind = STREAMS.into_iter().filter(|stream| {
             let flow = &self.flows[place(*stream)];
-            flow.sent < flow.size
+            let left = flow.size - flow.sent;
+            left > 0 && (left >= MAX_DATA as u64 || flow.sent == flow.kept || self.outcome.is_some())
         });
         behind.min_by_key(|stream| self.flows[place(*stream)].sent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        let id = CommandId { action: "9509426d-490c-4f2b-90b4-4703674be8cf".into(), index: 0 };
+        Entry::new(id, Timestamp::from_secs(0), Stage::Working)
+    }
+
+    #[test]
+    fn little_is_sent_when_the_server_has_the_rest() {
+        let mut entry = entry();
+        let full = MAX_DATA as u64;
+        entry.flows[0] = Flow { size: 10, ..Flow::default() };
+        assert_eq!(entry.behind(), Some(Stream::Stdout));
+        entry.flows[0].sent = 5;
+        assert_eq!(entry.behind(), None);
+        entry.flows[0].kept = 5;
+        assert_eq!(entry.behind(), Some(Stream::Stdout));
+        entry.flows[0] = Flow { size: full + 5, sent: 5, ..Flow::default() };
+        entry.flows[1] = Flow { size: 10, ..Flow::default() };
+        assert_eq!(entry.behind(), Some(Stream::Stderr));
+        entry.flows[1].sent = 10;
+        assert_eq!(entry.behind(), Some(Stream::Stdout));
+    }
+
+    #[test]
+    fn sending_begins_again_once_where_the_server_says_that_something_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::open(folder.path(), 100, Timestamp::from_secs(0)).unwrap();
+        let mut entry = entry();
+        entry.flows[0] = Flow { size: 100, sent: 60, ..Flow::default() };
+        let mut hear = |offset| {
+            entry.kept(&spool, Stream::Stdout, offset);
+            let flow = &mut entry.flows[0];
+            let sent = flow.sent;
+            flow.sent = flow.sent.max(60);
+            (flow.kept, sent)
+        };
+        assert_eq!(hear(20), (20, 60));
+        assert_eq!(hear(20), (20, 20));
+        assert_eq!(hear(20), (20, 60), "the next piece was on its way already");
+        assert_eq!(hear(40), (40, 60));
+        assert_eq!(hear(40), (40, 40));
+        assert_eq!(hear(10), (10, 10), "the server has lost something");
+        assert_eq!(hear(80), (80, 80));
+        assert_eq!(hear(1000), (80, 80), "more than there is");
     }
 }

@@ -1,11 +1,11 @@
-//! Content on its way in: asked for in pieces, a few at a time, hashed while it is written, and right only when size
-//! and SHA-256 are those that were assigned.
+//! Content on its way in: asked for from where it broke off, hashed while it is written, and right only when size and
+//! SHA-256 are those that were assigned.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use jumpbag_wire::agent::{AssignedContent, Chunk, CommandId, MAX_DATA};
+use jumpbag_wire::agent::{AssignedContent, Chunk, CommandId};
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -14,33 +14,27 @@ use crate::disk;
 use crate::error::{Context, Error, Result};
 use crate::spool::hexadecimal;
 
-/// Bytes that are asked for ahead of what has come.
-const AHEAD: u64 = 4 * MAX_DATA as u64;
-
 pub(super) struct Fetch {
     file: File,
     hash: Sha256,
     /// Bytes that have come.
     got: u64,
-    /// Bytes that were asked for over this connection.
-    asked: u64,
+    /// Whether the rest was asked for over this connection.
+    asked: bool,
     content: AssignedContent,
     done: Option<oneshot::Sender<Result<()>>>,
 }
 
 impl Fetch {
     pub fn begin_again(&mut self) {
-        self.asked = self.got;
+        self.asked = false;
     }
 
-    /// Where the next piece to ask for begins.
+    /// From where on to ask, when that was not done yet.
     pub fn ask(&mut self) -> Option<u64> {
-        let offset = self.asked;
-        if self.done.is_none() || offset >= self.content.size || offset >= self.got + AHEAD {
-            return None;
-        }
-        self.asked = (offset + MAX_DATA as u64).min(self.content.size);
-        Some(offset)
+        let asks = !self.asked && self.done.is_some();
+        self.asked = true;
+        asks.then_some(self.got)
     }
 
     fn take(&mut self, chunk: &Chunk) {
@@ -66,10 +60,6 @@ impl Fetch {
         self.file.write_all(data).context(|| format!("cannot keep `{}`", self.content.name))?;
         self.hash.update(data);
         self.got += length;
-        // A piece shorter than was asked for leaves a hole before the next.
-        if length < MAX_DATA as u64 {
-            self.asked = self.got;
-        }
         Ok(())
     }
 
@@ -94,8 +84,14 @@ impl Duty {
         let file = disk::private_file().write(true).create_new(true).open(path);
         let file = file.context(|| format!("cannot keep `{}`", content.name))?;
         let (done, is_done) = oneshot::channel();
-        let mut fetch =
-            Fetch { file, hash: Sha256::new(), got: 0, asked: 0, content: content.clone(), done: Some(done) };
+        let mut fetch = Fetch {
+            file,
+            hash: Sha256::new(),
+            got: 0,
+            asked: false,
+            content: content.clone(),
+            done: Some(done),
+        };
         if content.size == 0 {
             return fetch.check();
         }

@@ -189,9 +189,12 @@ impl Server {
             FromAgent::Fetch { command, offset } => {
                 let content = &state.contents[&command];
                 let from = usize::try_from(offset).unwrap();
-                let to = content.len().min(from + MAX_DATA);
-                let data = content[from..to].to_vec().into();
-                frames.0.push(Chunk { command, stream: None, offset, data }.write().unwrap().into());
+                for (number, piece) in content[from..].chunks(MAX_DATA).enumerate() {
+                    let offset = offset + (number * MAX_DATA) as u64;
+                    let chunk =
+                        Chunk { command: command.clone(), stream: None, offset, data: piece.to_vec().into() };
+                    frames.0.push(chunk.write().unwrap().into());
+                }
             }
             FromAgent::Started { command, .. } => state.started.push(command),
             FromAgent::Finished { command, outcome } => {
@@ -216,8 +219,8 @@ impl Server {
         let mut state = self.state();
         let stream = chunk.stream.unwrap();
         let output = state.outputs.entry((chunk.command.clone(), stream)).or_default();
-        if output.len() as u64 == chunk.offset {
-            output.extend_from_slice(&chunk.data);
+        if let Some(known) = (output.len() as u64).checked_sub(chunk.offset) {
+            output.extend_from_slice(chunk.data.get(usize::try_from(known).unwrap()..).unwrap_or_default());
         }
         let offset = output.len() as u64;
         if !state.silent {
