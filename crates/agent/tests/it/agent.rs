@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use jumpbag_agent::settings::{Home, Settings};
 
-use crate::server::Server;
+use crate::server::{PATIENCE, Server};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_jumpbag-agent");
 
@@ -98,6 +98,13 @@ impl Agent {
         assert!(child.wait().unwrap().success());
     }
 
+    /// A program beside the data folder.
+    pub fn program(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(self.beside(name), text).unwrap();
+        std::fs::set_permissions(self.beside(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.beside("log")).unwrap_or_default()
     }
@@ -109,5 +116,38 @@ impl Drop for Agent {
         if std::thread::panicking() {
             eprintln!("the agent's log:\n{}", self.log());
         }
+    }
+}
+
+/// A named pipe: who reads it knows when all who had it open for writing are gone.
+pub struct Witness(PathBuf);
+
+impl Witness {
+    pub fn new(agent: &Agent) -> Witness {
+        let path = agent.beside("witness");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        Witness(path)
+    }
+
+    pub fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Begins to read: what was written is there once nobody has it open any more. Who opens it for writing waits
+    /// for this.
+    pub fn watch(&self) -> impl Future<Output = String> {
+        let path = self.0.clone();
+        let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(path).unwrap());
+        async {
+            let read = tokio::time::timeout(PATIENCE, reading).await;
+            read.expect("somebody has it open still").unwrap()
+        }
+    }
+
+    /// Writes to whoever reads it.
+    pub async fn tell(&self, text: &'static str) {
+        let path = self.0.clone();
+        tokio::task::spawn_blocking(move || std::fs::write(path, text).unwrap()).await.unwrap();
     }
 }

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 /// However slow the machine is.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 pub struct Server {
     pub address: SocketAddr,
@@ -45,6 +45,8 @@ struct State {
     /// How often an end was said.
     said: HashMap<CommandId, usize>,
     connections: usize,
+    /// Messages and chunks from agents.
+    events: u64,
     misses: usize,
     off: i64,
     silent: bool,
@@ -184,6 +186,7 @@ impl Server {
 
     fn hear(&self, message: FromAgent, frames: &mut Frames) {
         let mut state = self.state();
+        state.events += 1;
         match message {
             FromAgent::Prove { .. } => panic!("proved twice"),
             FromAgent::Fetch { command, offset } => {
@@ -217,6 +220,7 @@ impl Server {
 
     fn keep(&self, chunk: Chunk, frames: &mut Frames) {
         let mut state = self.state();
+        state.events += 1;
         let stream = chunk.stream.unwrap();
         let output = state.outputs.entry((chunk.command.clone(), stream)).or_default();
         if let Some(known) = (output.len() as u64).checked_sub(chunk.offset) {
@@ -313,6 +317,22 @@ impl Server {
     /// Waits until the end was said so often.
     pub async fn said(&self, command: &CommandId, times: usize) {
         self.until("said", |state| (state.said.get(command) >= Some(&times)).then_some(())).await;
+    }
+
+    pub fn count_said(&self, command: &CommandId) -> usize {
+        self.state().said.get(command).copied().unwrap_or(0)
+    }
+
+    pub fn count_finished(&self) -> usize {
+        self.state().finished.len()
+    }
+
+    /// Waits for so many messages more from agents.
+    pub async fn events(&self, more: u64) {
+        let wanted = self.state().events + more;
+        let total = self.state().assigned.len();
+        let look = |state: &State| (state.events >= wanted || state.finished.len() == total).then_some(());
+        self.until("events", look).await;
     }
 
     pub async fn started(&self, command: &CommandId) {
