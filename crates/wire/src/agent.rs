@@ -88,7 +88,8 @@ pub enum FromServer {
         /// Over [`assignment_text`], in base64.
         signature: String,
     },
-    /// Output up to here is durable.
+    /// Output up to here is durable: the answer to each chunk of output. When it is no more than before, the chunk did
+    /// not follow on what there is, and the agent goes on from here.
     Kept {
         command: CommandId,
         stream: Stream,
@@ -113,7 +114,7 @@ pub enum FromAgent {
         /// Over [`connect_text`], in base64.
         signature: String,
     },
-    /// Asks for the assigned content from an offset on.
+    /// Asks for the assigned content from an offset to its end, in chunks.
     Fetch {
         command: CommandId,
         offset: u64,

@@ -1,0 +1,5 @@
+//! `jumpbag-agent`.
+
+fn main() -> std::process::ExitCode {
+    jumpbag_agent::command::main()
+}

@@ -1,0 +1,60 @@
+//! Processes on Windows, each with all it starts in a job object that ends when the agent does.
+
+use std::time::Duration;
+
+use process_wrap::tokio::{ChildWrapper, CommandWrap, JobObject, KillOnDrop};
+use tokio::process::{ChildStderr, ChildStdout, Command};
+
+use super::{Ending, Plan, Remarks};
+use crate::error::{Context, Result};
+
+const STUBBORN: Duration = Duration::from_secs(30);
+
+/// What it takes to run scripts here.
+pub struct Runner;
+
+impl Runner {
+    /// Job objects leave nothing behind.
+    pub fn new(_machine: &str, _left: &[String]) -> Runner {
+        Runner
+    }
+}
+
+pub struct Process(Box<dyn ChildWrapper>);
+
+impl Process {
+    pub async fn start(_runner: &Runner, plan: &Plan) -> Result<Process> {
+        let mut command = Command::new(&plan.program);
+        command.args(&plan.args).env_clear().envs(plan.environment.iter().cloned());
+        command.env(super::MARK, &plan.mark).current_dir(&plan.folder);
+        command.stdin(std::process::Stdio::null());
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        let mut wrapped = CommandWrap::from(command);
+        wrapped.wrap(KillOnDrop).wrap(JobObject);
+        let child = wrapped.spawn().context(|| format!("cannot start `{}`", plan.program.display()))?;
+        Ok(Process(child))
+    }
+
+    pub fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.0.stdout().take(), self.0.stderr().take())
+    }
+
+    /// Returns when the script has ended by itself.
+    pub async fn ended(&mut self) -> Ending {
+        // The wrapper would wait for all of the job.
+        match self.0.inner_child_mut().wait().await {
+            Ok(status) => status.code().map_or_else(
+                || Ending::Lost("the script has no exit code".into()),
+                |code| Ending::Exited(code.into()),
+            ),
+            Err(error) => Ending::Lost(format!("the script cannot be waited for: {error}")),
+        }
+    }
+
+    /// Ends everything that the script started.
+    pub async fn end(mut self) -> Remarks {
+        let killed = self.0.start_kill().is_ok();
+        let gone = killed && tokio::time::timeout(STUBBORN, self.0.wait()).await.is_ok();
+        if gone { Vec::new() } else { vec!["some processes of the command could not be ended".to_owned()] }
+    }
+}
