@@ -59,6 +59,8 @@ pub static SET: EntitySet = EntitySet {
     max_top: MAX_PAGE,
     searchable: false,
 };
+/// Actions that are told of one version.
+const RUNS: i64 = 1000;
 /// Actions of a page.
 const MAX_PAGE: u64 = 10_000;
 
@@ -127,6 +129,15 @@ impl Actions {
             })
         });
         Ok(rows.await?.map(shown))
+    }
+
+    /// The newest actions that were bound to a version of a library file.
+    pub async fn runs(&self, file: &str, version: u64) -> Result<Vec<MachineAction>, Error> {
+        let (file, version) = (file.parse().unwrap_or(-1), i64::try_from(version).unwrap_or(-1));
+        let rows = self.catalog.snapshot(move |tx| {
+            Box::pin(async move { Ok::<_, Error>(actions::runs(tx, file, version, RUNS).await?) })
+        });
+        Ok(rows.await?.into_iter().map(shown).collect())
     }
 
     /// Ends an action that is not final; one that is stays as it is.

@@ -10,6 +10,7 @@ mod conditional;
 mod deleted;
 mod download;
 mod edge;
+mod empty;
 mod events;
 mod files;
 mod json;
@@ -112,6 +113,9 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(actions::cancel))
         .routes(routes!(actions::link))
         .routes(routes!(actions::output))
+        .routes(routes!(versions::runs))
+        .routes(routes!(empty::alerts))
+        .routes(routes!(empty::indicators))
         .routes(routes!(meta::service))
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))

@@ -85,6 +85,13 @@ impl CommandResult {
         }
     }
 
+    /// The SHA-256 of a file's bytes as they are told, which its machine measured.
+    pub fn digest(&self) -> Option<Vec<u8>> {
+        let mut ends = self.command.ends.iter().flatten();
+        let end = ends.find(|end| self.is_file() && end.stream == Stream::File)?;
+        crate::hex::bytes(&end.sha256)
+    }
+
     fn output(&self, stream: Stream) -> Output {
         let ends = self.command.ends.iter().flatten();
         let size = ends.filter(|end| end.stream == stream).map(|end| end.size).next().unwrap_or(0);

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::{HeaderValue, StatusCode, header};
 use jumpbag_wire::action::MachineAction;
 use jumpbag_wire::agent::Stream;
@@ -21,6 +21,7 @@ use super::allowed::{ActionRead, Allowed, LiveResponse, LiveResponseCancel, Resu
 use super::edge::Context;
 use super::name::{Name, Three, Two};
 use super::{answer, json};
+use crate::actions::result::CommandResult;
 use crate::actions::{NewAction, SET};
 use crate::app::App;
 use crate::error::Error;
@@ -217,7 +218,11 @@ pub async fn download(
             "the link is not one that this server made, or it has expired: ask for another".into(),
         ));
     }
-    let result = app.actions.result(&id, index).await?;
+    told(&app, app.actions.result(&id, index).await?)
+}
+
+/// What a command brought, to be saved.
+fn told(app: &App, result: CommandResult) -> Result<Response, Error> {
     let kind = if result.is_file() { "application/octet-stream" } else { "application/json; charset=utf-8" };
     let name = super::download::attachment(&result.name());
     let body = Body::from_stream(result.bytes(&app.actions));
@@ -229,6 +234,12 @@ pub async fn download(
     if let Ok(name) = HeaderValue::from_str(&name) {
         headers.insert(header::CONTENT_DISPOSITION, name);
     }
+    if let Some(digest) = result.digest() {
+        let digest = format!("sha-256=:{}:", STANDARD.encode(digest));
+        if let Ok(digest) = HeaderValue::from_str(&digest) {
+            headers.insert("repr-digest", digest);
+        }
+    }
     Ok(response)
 }
 
@@ -238,7 +249,7 @@ pub async fn download(
     params(
         ("id" = String, Path, description = "The action's id"),
         ("index" = u32, Path, description = "The command's index, from 0"),
-        ("stream" = String, Path, description = "`stdout`, `stderr` or `file`"),
+        ("stream" = String, Path, description = "`stdout`, `stderr` or `file`; `result` for what a link to the result leads to"),
         ("offset" = Option<u64>, Query, description = "Bytes that are known already"),
     ),
     responses(
@@ -255,10 +266,15 @@ pub async fn output(
     RawQuery(raw): RawQuery,
 ) -> Result<Response, Error> {
     let stream = match stream.as_str() {
+        "result" => return told(&app, app.actions.result(&id, number(&index)?).await?),
         "stdout" => Stream::Stdout,
         "stderr" => Stream::Stderr,
         "file" => Stream::File,
-        _ => return Err(Error::NotFound("a command has the streams stdout, stderr and file".into())),
+        _ => {
+            return Err(Error::NotFound(
+                "a command has the streams stdout, stderr and file, and a result".into(),
+            ));
+        }
     };
     let mut offset = 0;
     for (name, value) in url::form_urlencoded::parse(raw.as_deref().unwrap_or_default().as_bytes()) {

@@ -6,13 +6,14 @@ use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, header};
+use jumpbag_wire::action::MachineAction;
 use jumpbag_wire::diff::Diff;
 use jumpbag_wire::error::ErrorEnvelope;
 use jumpbag_wire::library::{FileVersion, LibraryFile};
 use jumpbag_wire::odata::Collection;
 use jumpbag_wire::time::Timestamp;
 
-use super::allowed::{Allowed, LibraryManage, LibraryRead};
+use super::allowed::{ActionRead, Allowed, LibraryManage, LibraryRead};
 use super::answer;
 use super::conditional::{expected, marked};
 use super::edge::Context;
@@ -130,4 +131,29 @@ pub async fn diff(
         );
     }
     answer::entity(&context.base, "LibraryFileDiffs", diff)
+}
+
+/// Where a version of a file ran: the actions that were bound to it, the newest first.
+#[utoipa::path(
+    get, path = "/api/libraryfiles/{fileName}/versions/{version}/runs", tag = "history", operation_id = "listVersionRuns",
+    params(
+        ("fileName" = String, Path, description = "The name, percent-encoded once; letter case does not count"),
+        ("version" = u64, Path, description = "The version's number"),
+    ),
+    responses(
+        (status = 200, description = "At most 1000 actions", body = Collection<MachineAction>),
+        (status = 404, description = "No such file or version", body = ErrorEnvelope),
+    ),
+    security(("oauth2" = ["Machine.Read.All"]), ("oauth2" = ["Machine.ReadWrite.All"]))
+)]
+pub async fn runs(
+    _: Allowed<ActionRead>,
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    VersionOf { name, version }: VersionOf,
+) -> Result<Response, Error> {
+    let file = app.library.find(&name).await?;
+    app.library.version(Subject::Living(name), version).await?;
+    let runs = app.actions.runs(&file.id, version).await?;
+    answer::collection(&context.base, "MachineActions", runs, "", None::<u64>)
 }
