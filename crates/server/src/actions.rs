@@ -196,7 +196,11 @@ impl Actions {
                     return Ok(None);
                 }
                 let command = action.commands.iter().find(|command| !command.has_ended()).cloned();
-                let Some(mut command) = command else { return Ok(None) };
+                // One that its machine has begun is told of once: whoever else holds its key must not begin it again.
+                let Some(mut command) = command.filter(|command| command.status != CommandStatus::Executing)
+                else {
+                    return Ok(None);
+                };
                 if command.status == CommandStatus::Created {
                     command.status = CommandStatus::Submitted;
                     actions::set_command(tx, action.number, &command).await?;
@@ -225,26 +229,27 @@ impl Actions {
         Ok(Some(Assigned { command: id, assignment, signature }))
     }
 
-    /// A machine says that it has started a command.
+    /// A machine says that it has started a command; `false` when it is to stop it.
     pub async fn started(
         &self,
         machine: &str,
         command: CommandId,
         at: Timestamp,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let machine = machine.to_owned();
         self.catalog
             .write(move |tx| {
                 Box::pin(async move {
                     let (action, mut row) = of_machine(tx, &machine, &command).await?;
                     if action.status.is_final() || row.has_ended() {
-                        return Ok(());
+                        return Ok(false);
                     }
                     row.status = CommandStatus::Executing;
                     row.started_at = Some(at.min(now));
                     actions::set_command(tx, action.number, &row).await?;
-                    Ok(actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?)
+                    actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?;
+                    Ok(true)
                 })
             })
             .await

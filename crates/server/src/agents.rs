@@ -12,7 +12,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Notify, watch};
 
-use crate::catalog::{Catalog, actions, audit, checkpoints};
+use crate::catalog::{Catalog, actions, audit, checkpoints, machines};
 use crate::error::Error;
 
 /// The key that agents know this installation by: Ed25519, kept in the catalog.
@@ -109,13 +109,6 @@ impl Hub {
         }
     }
 
-    /// Ends a machine's connection.
-    pub fn cut(&self, machine: &str) {
-        if let Some(line) = self.lines().remove(machine) {
-            line.ended.notify_one();
-        }
-    }
-
     pub fn len(&self) -> usize {
         self.lines().len()
     }
@@ -145,7 +138,10 @@ impl Hub {
             let waiting = catalog.read(move |tx| {
                 Box::pin(async move {
                     let last = audit::last_change(tx).await?;
-                    Ok::<_, Error>((last, actions::touched(tx, after).await?))
+                    let mut machines = actions::touched(tx, after).await?;
+                    // Woken, their sessions see that they are over.
+                    machines.extend(machines::revoked(tx).await?);
+                    Ok::<_, Error>((last, machines))
                 })
             });
             match waiting.await {
@@ -200,8 +196,6 @@ mod tests {
         hub.wake("m");
         assert!(second.line.wake.notified().now_or_never().is_some());
         assert!(second.line.wake.notified().now_or_never().is_none());
-        hub.cut("m");
-        assert!(second.line.ended.notified().now_or_never().is_some());
         drop(second);
         assert!(hub.is_empty());
     }

@@ -112,7 +112,6 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(actions::show))
         .routes(routes!(actions::cancel))
         .routes(routes!(actions::link))
-        .routes(routes!(actions::output))
         .routes(routes!(versions::runs))
         .routes(routes!(empty::alerts))
         .routes(routes!(empty::indicators))
@@ -133,6 +132,7 @@ fn downloads() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(download::content))
         .routes(routes!(download::version_content))
         .routes(routes!(download::deleted_content))
+        .routes(routes!(actions::output))
 }
 
 /// The OpenAPI document of this server.

@@ -75,7 +75,13 @@ impl Machines {
         actor: Actor,
         now: Timestamp,
     ) -> Result<(Enrollment, Hidden), Error> {
-        let tags = new.tags.into_iter().map(check_tag).collect::<Result<Vec<_>, _>>()?;
+        let mut tags = Vec::with_capacity(new.tags.len());
+        for tag in new.tags {
+            let tag = check_tag(tag)?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
         let secret = new_secret();
         let row = Enrollment {
             id: uuid::Uuid::new_v4().to_string(),

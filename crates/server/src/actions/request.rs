@@ -89,17 +89,18 @@ impl NewCommand {
         let Some((_, kind)) = kinds.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(kind)) else {
             return incorrect(format!("{at}: `type` must be PutFile, RunScript or GetFile"));
         };
-        let (needed, allowed) = match kind {
-            CommandType::PutFile => ("FileName", ["FileName", "FileName", "FileName"]),
-            CommandType::RunScript => ("ScriptName", ["ScriptName", "Args", "ArgsList"]),
-            CommandType::GetFile => ("Path", ["Path", "Path", "Path"]),
+        let allowed: &[&str] = match kind {
+            CommandType::PutFile => &["FileName"],
+            CommandType::RunScript => &["ScriptName", "Args", "ArgsList"],
+            CommandType::GetFile => &["Path"],
         };
+        let needed = allowed[0];
         let mut params: Vec<Param> = Vec::new();
         let mut args = None;
         for param in member(value, "params").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
         {
             let key = member(param, "key").and_then(Value::as_str).unwrap_or_default();
-            let Some(key) = allowed.into_iter().find(|name| name.eq_ignore_ascii_case(key)) else {
+            let Some(&key) = allowed.iter().find(|name| name.eq_ignore_ascii_case(key)) else {
                 return incorrect(format!("{at}: a key of `params` must be one of {}", allowed.join(", ")));
             };
             let text = match member(param, "value") {

@@ -63,7 +63,8 @@ impl Actions {
                 Some((piece, next))
             }
         });
-        pieces.boxed()
+        // Whoever compresses it asks once more behind its end.
+        pieces.fuse().boxed()
     }
 }
 

@@ -190,6 +190,12 @@ pub async fn revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, Catal
     Ok(tx.execute(sql, &[id.into(), now.into()]).await? == 1)
 }
 
+/// The ids of the machines that were revoked.
+pub async fn revoked(tx: &mut Tx) -> Result<Vec<String>, CatalogError> {
+    let rows = tx.query("select id from machines where revoked_at is not null", &[]).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
+}
+
 /// A machine's tags, each as `l.value`.
 pub const TAGS: &str = "select 1 from machine_tags l where l.machine = m.id";
 

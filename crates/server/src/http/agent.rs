@@ -169,7 +169,12 @@ impl Session {
         let actions = &app.actions;
         match message {
             FromAgent::Prove { .. } => Err(Error::Forbidden("a proof comes once".into())),
-            FromAgent::Started { command, time } => actions.started(machine, command, time, now).await,
+            FromAgent::Started { command, time } => {
+                match actions.started(machine, command.clone(), time, now).await? {
+                    true => Ok(()),
+                    false => self.tell(&FromServer::Cancel { command }).await,
+                }
+            }
             FromAgent::Fetch { command, offset } => self.send_content(machine, command, offset).await,
             FromAgent::Finished { command, outcome } => {
                 let ends = outcome.output.clone();
@@ -198,9 +203,13 @@ impl Session {
     async fn keep(&mut self, machine: &str, chunk: Chunk) -> Result<(), Error> {
         let (command, stream) = (chunk.command.clone(), chunk.stream);
         let offset = self.app.actions.keep(machine, chunk).await?;
-        match stream {
-            Some(stream) => self.tell(&FromServer::Kept { command, stream, offset }).await,
-            None => Ok(()),
+        if let Some(stream) = stream {
+            self.tell(&FromServer::Kept { command: command.clone(), stream, offset }).await?;
+        }
+        // It may have been ended while its machine was away.
+        match self.app.actions.is_over(machine, command.clone()).await? {
+            true => self.tell(&FromServer::Cancel { command }).await,
+            false => Ok(()),
         }
     }
 
