@@ -12,7 +12,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use tokio::sync::{Notify, watch};
 
-use crate::catalog::{Catalog, actions, audit, checkpoints};
+use crate::catalog::{Catalog, actions, audit, checkpoints, machines};
 use crate::error::Error;
 
 /// The key that agents know this installation by: Ed25519, kept in the catalog.
@@ -128,7 +128,8 @@ impl Hub {
         self.connected.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Wakes the machines that a change concerns, whichever node made it, until `stop` turns true.
+    /// Wakes the machines that a change concerns and cuts off those that it takes out of use, whichever process made
+    /// it, until `stop` turns true.
     pub async fn follow(
         &self,
         catalog: &Catalog,
@@ -145,12 +146,16 @@ impl Hub {
             let waiting = catalog.read(move |tx| {
                 Box::pin(async move {
                     let last = audit::last_change(tx).await?;
-                    Ok::<_, Error>((last, actions::touched(tx, after).await?))
+                    let revoked = machines::revoked_after(tx, after).await?;
+                    Ok::<_, Error>((last, actions::touched(tx, after).await?, revoked))
                 })
             });
             match waiting.await {
-                Ok((last, machines)) => {
+                Ok((last, machines, revoked)) => {
                     seen = last;
+                    for machine in revoked {
+                        self.cut(&machine);
+                    }
                     for machine in machines {
                         self.wake(&machine);
                     }

@@ -190,6 +190,13 @@ pub async fn revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, Catal
     Ok(tx.execute(sql, &[id.into(), now.into()]).await? == 1)
 }
 
+/// Machines that a change after this one took out of use.
+pub async fn revoked_after(tx: &mut Tx, change: i64) -> Result<Vec<String>, CatalogError> {
+    let sql = "select target from audit where number > $1 and action = 'machine.revoke'";
+    let rows = tx.query(sql, &[change.into()]).await?;
+    rows.into_iter().map(|mut row| row.take()).collect()
+}
+
 /// A machine's tags, each as `l.value`.
 pub const TAGS: &str = "select 1 from machine_tags l where l.machine = m.id";
 

@@ -13,6 +13,7 @@ mod external_issuers;
 mod history;
 mod invariants;
 mod library_wire;
+mod live_response;
 mod metadata;
 mod model;
 mod odata_wire;
