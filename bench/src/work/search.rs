@@ -16,8 +16,8 @@ use crate::table::{Table, Unit};
 pub const OVER_LIST: &str = "search-over-list";
 /// The row of the search that the aim is about.
 pub const RARE: &str = "a rare word";
-pub const SCRIPTS: usize = 10_000;
-pub const LISTED: usize = 1_000;
+const SCRIPTS: usize = 10_000;
+const LISTED: usize = 1_000;
 const SIZE: usize = 2 * 1024;
 
 struct Query {

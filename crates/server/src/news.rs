@@ -11,6 +11,8 @@ use crate::error::Error;
 
 /// Changes of this process are heard of at once; those of others on the same database by asking this often.
 const POLL: Duration = Duration::from_secs(1);
+/// Least time between two questions.
+const PACE: Duration = Duration::from_millis(20);
 
 /// What is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,7 +58,7 @@ impl News {
             }
             tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                _ = written.changed() => {}
+                _ = paced(&mut written) => {}
                 () = tokio::time::sleep(POLL) => {}
             }
         }
@@ -72,6 +74,14 @@ impl News {
             newer
         });
         Ok(())
+    }
+}
+
+/// Waits for a commit, but not at once after the one before: in a rush of changes one question is for several.
+async fn paced(written: &mut watch::Receiver<u64>) {
+    tokio::time::sleep(PACE).await;
+    if written.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -6,13 +6,24 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::Value;
 
 use super::{entries, said, verified};
-use crate::support::client::Client;
+use crate::support::client::{Client, plain_http};
 use crate::support::install_crypto;
+use crate::support::poll::eventually;
 use crate::support::postgres::postgres_database;
 use crate::support::server::{Jumpbag, Options};
 
 /// A server whose log begins with this many entries.
 async fn with_entries(count: i64, options: Options, postgres: Option<&str>) -> (Jumpbag, tempfile::TempDir) {
+    with_entries_of(count, 10, options, postgres).await
+}
+
+/// The same, with so many bytes in each.
+async fn with_entries_of(
+    count: i64,
+    size: usize,
+    options: Options,
+    postgres: Option<&str>,
+) -> (Jumpbag, tempfile::TempDir) {
     install_crypto();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let data = folder.path().join("data");
@@ -29,8 +40,13 @@ async fn with_entries(count: i64, options: Options, postgres: Option<&str>) -> (
                 for number in 0..count {
                     let turn = audit::turn(tx).await?;
                     let target = format!("{number}.ps1");
-                    let change =
-                        Change { action: "library.upload", target: &target, before: None, after: None };
+                    let after = serde_json::json!({ "description": "x".repeat(size) });
+                    let change = Change {
+                        action: "library.upload",
+                        target: &target,
+                        before: None,
+                        after: Some(after),
+                    };
                     let actor = Actor { name: format!("Ann {}", number % 10), ..Actor::operator("test") };
                     audit::append(tx, Timestamp::from_secs(number), &actor, turn, change).await?;
                 }
@@ -193,4 +209,31 @@ async fn an_export_made_under_load_is_the_log_of_one_moment() {
     let none =
         reader.get(&format!("/api/audit?$format=ndjson&after={}", last + 100)).await.expect_status(200);
     assert_eq!(none.text(), "");
+}
+
+/// Exports that nobody reads hold their places; the others are told to come back.
+#[tokio::test]
+async fn a_few_exports_at_a_time() {
+    let (bag, _folder) = with_entries_of(5000, 8192, Jumpbag::options(), None).await;
+    let token = bag.token(&["Audit.Read"]).await;
+    let export = async || {
+        let request = plain_http().get(format!("{}/api/audit?$format=ndjson", bag.url()));
+        request.bearer_auth(&token).send().await.expect("an answer")
+    };
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        unread.push(export().await);
+    }
+    assert!(unread.iter().all(|answer| answer.status() == 200));
+    let refused = export().await;
+    assert_eq!((refused.status().as_u16(), refused.headers().contains_key("retry-after")), (503, true));
+    bag.caller(&["Audit.Read"]).await.get("/api/audit?$top=1").await.expect_status(200);
+    drop(unread);
+    let whole = eventually("a place is free", async || {
+        let answer = export().await;
+        (answer.status() == 200).then_some(answer)
+    });
+    let whole = whole.await.text().await.expect("the whole log");
+    let key = said(&bag, &["key"]).await;
+    assert!(verified(&whole, key.trim()).entries >= 5000);
 }

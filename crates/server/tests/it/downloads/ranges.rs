@@ -32,7 +32,13 @@ async fn ranges_from_wherever_the_content_is() {
         ] {
             cases.push((range.into(), part));
         }
-        for (range, part) in cases {
+        for (number, (range, part)) in cases.into_iter().enumerate() {
+            // Bytes that come again get a blob that nobody has read: it is read whole now, and in parts below.
+            if ground.place == "folder" {
+                ground.upload(&format!("{number}.bin"), &content).await;
+                let first = ground.get("a.bin", &[("range", &range)]).await.expect_status(206);
+                assert!(first.body == content[part.clone()], "first: {range}");
+            }
             let answer = ground.get("a.bin", &[("range", &range)]).await;
             let shown = format!("{}: {range}", ground.place);
             assert_eq!(answer.status, 206, "{shown}: {}", answer.text());
