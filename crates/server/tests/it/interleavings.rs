@@ -33,7 +33,7 @@ use stateright::{Checker, HasDiscoveries, Model as _, Path};
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn violation(flaw: Flaw) -> Option<(&'static str, Path<library::State, Step>)> {
-    let model = Storage { uploaders: 2, sweepers: 2, readers: 1, flaw: Some(flaw) };
+    let model = Storage { uploaders: 2, sweepers: 2, readers: 1, rows: true, flaw: Some(flaw) };
     let checker = model.checker().threads(2).timeout(LIMIT);
     let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     let found = checker.discoveries();
@@ -42,9 +42,9 @@ fn violation(flaw: Flaw) -> Option<(&'static str, Path<library::State, Step>)> {
 
 #[test]
 fn heavy_no_order_of_steps_removes_bytes_that_a_version_needs() {
-    for (uploaders, sweepers, readers) in [(2, 1, 0), (1, 2, 0), (1, 1, 1)] {
+    for (uploaders, sweepers, readers, rows) in [(2, 1, 0, true), (2, 2, 1, false), (1, 1, 1, true)] {
         let began = Instant::now();
-        let model = Storage { uploaders, sweepers, readers, flaw: None };
+        let model = Storage { uploaders, sweepers, readers, rows, flaw: None };
         let checker = model.clone().checker().threads(2).timeout(LIMIT).spawn_bfs().join();
         let (states, deep) = (checker.unique_state_count(), checker.max_depth());
         eprintln!("{model:?}: {states} states, up to {deep} steps deep, in {:?}", began.elapsed());

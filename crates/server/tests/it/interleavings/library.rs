@@ -1,19 +1,12 @@
 //! The catalog, the blob store and those who use them, as far as bytes are concerned.
 
 mod likeness;
+mod state;
 
 use likeness::alike;
+pub use state::State;
+use state::{Age, DIGESTS, Digest, KEYS, Key, MANY, Place, Sweeper, Uploader};
 use stateright::{Model, Property};
-
-/// Digests, and blobs that somebody knows of at a time. A key that nobody knows of any more is as good as a new one, so
-/// there is no limit to how many uploads there are.
-const DIGESTS: usize = 2;
-const KEYS: usize = 3;
-/// This many versions of the same bytes, or more.
-const MANY: u8 = 2;
-
-type Digest = usize;
-type Key = usize;
 
 /// The model, as it is or with one flaw.
 #[derive(Debug, Clone)]
@@ -21,6 +14,8 @@ pub struct Storage {
     pub uploaders: usize,
     pub sweepers: usize,
     pub readers: usize,
+    /// Whether some uploads are small.
+    pub rows: bool,
     pub flaw: Option<Flaw>,
 }
 
@@ -41,59 +36,6 @@ pub enum Flaw {
     NoForeignKey,
     /// A blob that lost its content goes at once.
     NoGraceForGarbage,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Place {
-    Row,
-    Blob(Key),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Age {
-    New,
-    /// Beyond its time of grace.
-    Old,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Uploader {
-    Idle,
-    /// All bytes are there, in memory or in a durable blob.
-    Staged(Digest, Place),
-    /// Refused: the blob is to be taken back.
-    Refused(Key),
-    /// Committed, while the blob is on its way. Only with a flaw.
-    Late(Digest, Key),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Sweeper {
-    Idle,
-    /// Read from `garbage`.
-    Picked(Key),
-    /// The blob is deleted.
-    Removed(Key),
-    /// The store has it, and it is old.
-    Listed(Key),
-    /// No row names it.
-    Ownerless(Key),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct State {
-    // The catalog: durable, changed by transactions only.
-    contents: [Option<Place>; DIGESTS],
-    garbage: [Option<Age>; KEYS],
-    /// How many versions have these bytes, under whatever names, current or kept.
-    versions: [u8; DIGESTS],
-    // The store: durable, one blob at a time.
-    blobs: [Option<(Digest, Age)>; KEYS],
-    // Those who use both; forgotten when they crash.
-    uploaders: [Uploader; 2],
-    sweepers: [Sweeper; 2],
-    /// Where a download is going to read, or a backup one of many contents.
-    looking: Option<(Digest, Key)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,62 +65,6 @@ pub enum Step {
 pub const CONTENT: &str = "every version has its bytes";
 pub const COPY: &str = "what was looked at can be read";
 const OWNED: &str = "a blob has one row at most";
-
-impl State {
-    fn is_needed(&self, digest: Digest) -> bool {
-        self.versions[digest] > 0
-    }
-
-    fn is_there(&self, digest: Digest, place: Place) -> bool {
-        match place {
-            Place::Row => true,
-            Place::Blob(key) => self.blobs[key].is_some_and(|(bytes, _)| bytes == digest),
-        }
-    }
-
-    /// `contents::discard`
-    fn discard(&mut self, place: Option<Place>) {
-        if let Some(Place::Blob(key)) = place {
-            self.garbage[key].get_or_insert(Age::New);
-        }
-    }
-
-    /// A new version; the one before, if there is one, is kept.
-    fn succeed(&mut self, digest: Digest) {
-        self.versions[digest] = MANY.min(self.versions[digest] + 1);
-    }
-
-    /// The transaction of an upload.
-    fn commit(&mut self, digest: Digest, place: Place) {
-        let before = self.contents[digest].replace(place);
-        if before != Some(place) {
-            self.discard(before);
-        }
-        self.succeed(digest);
-    }
-
-    /// Whether anybody could tell the key from a new one.
-    fn is_known(&self, key: Key) -> bool {
-        let place = Place::Blob(key);
-        let looking = self.looking.is_some_and(|(_, at)| at == key);
-        let uploading = self.uploaders.iter().any(|uploader| match uploader {
-            Uploader::Idle => false,
-            Uploader::Staged(_, at) => *at == place,
-            Uploader::Refused(at) | Uploader::Late(_, at) => *at == key,
-        });
-        let sweeping = self.sweepers.iter().any(|sweeper| match sweeper {
-            Sweeper::Idle => false,
-            Sweeper::Picked(at) | Sweeper::Removed(at) | Sweeper::Listed(at) | Sweeper::Ownerless(at) => {
-                *at == key
-            }
-        });
-        self.blobs[key].is_some() || self.owned(key) || looking || uploading || sweeping
-    }
-
-    fn owned(&self, key: Key) -> bool {
-        self.garbage[key].is_some() || self.contents.contains(&Some(Place::Blob(key)))
-    }
-}
 
 impl Storage {
     fn has(&self, flaw: Flaw) -> bool {
@@ -302,7 +188,10 @@ impl Storage {
             match uploader {
                 Uploader::Idle => {
                     for digest in 0..DIGESTS {
-                        steps.extend([Step::Stage(who, digest, true), Step::Stage(who, digest, false)]);
+                        steps.push(Step::Stage(who, digest, true));
+                        if self.rows {
+                            steps.push(Step::Stage(who, digest, false));
+                        }
                     }
                     continue;
                 }

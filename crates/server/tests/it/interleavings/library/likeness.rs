@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Age, DIGESTS, Digest, KEYS, Key, Place, State, Sweeper, Uploader};
+use super::state::{Age, DIGESTS, Digest, KEYS, Key, Place, State, Sweeper, Uploader};
 
 /// The same state for all that differ in names only.
 pub fn alike(state: State) -> State {
