@@ -11,6 +11,7 @@ mod durability;
 mod events;
 mod external_issuers;
 mod history;
+mod interleavings;
 mod invariants;
 mod library_wire;
 mod live_response;
