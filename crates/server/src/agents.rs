@@ -109,6 +109,13 @@ impl Hub {
         }
     }
 
+    /// Ends a machine's connection.
+    pub fn cut(&self, machine: &str) {
+        if let Some(line) = self.lines().remove(machine) {
+            line.ended.notify_one();
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.lines().len()
     }
@@ -121,7 +128,8 @@ impl Hub {
         self.connected.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Wakes the machines that a change concerns, whichever node made it, until `stop` turns true.
+    /// Wakes the machines that a change concerns and cuts off those that it takes out of use, whichever process made
+    /// it, until `stop` turns true.
     pub async fn follow(
         &self,
         catalog: &Catalog,
@@ -138,15 +146,16 @@ impl Hub {
             let waiting = catalog.read(move |tx| {
                 Box::pin(async move {
                     let last = audit::last_change(tx).await?;
-                    let mut machines = actions::touched(tx, after).await?;
-                    // Woken, their sessions see that they are over.
-                    machines.extend(machines::revoked(tx).await?);
-                    Ok::<_, Error>((last, machines))
+                    let revoked = machines::revoked_after(tx, after).await?;
+                    Ok::<_, Error>((last, actions::touched(tx, after).await?, revoked))
                 })
             });
             match waiting.await {
-                Ok((last, machines)) => {
+                Ok((last, machines, revoked)) => {
                     seen = last;
+                    for machine in revoked {
+                        self.cut(&machine);
+                    }
                     for machine in machines {
                         self.wake(&machine);
                     }

@@ -284,7 +284,10 @@ mod tests {
         let command = CommandId { action: "a".into(), index: 0 };
         let kept = FromServer::Kept { command, stream: Stream::Stdout, offset: 3 };
         let text = serde_json::to_string(&kept).unwrap();
-        assert_eq!(text, r#"{"type":"kept","command":{"action":"a","index":0},"stream":"stdout","offset":3}"#);
+        assert_eq!(
+            text,
+            r#"{"type":"kept","command":{"action":"a","index":0},"stream":"stdout","offset":3}"#
+        );
         assert_eq!(serde_json::from_str::<FromServer>(&text).unwrap(), kept);
     }
 }

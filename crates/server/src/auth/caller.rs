@@ -126,12 +126,10 @@ impl Caller {
         }
         let originals: Vec<_> = any.iter().filter(|permission| permission.is_original()).collect();
         let required = if originals.is_empty() { any.iter().collect() } else { originals };
-        let required: Vec<_> = required.into_iter().map(|permission| permission.name()).collect();
-        Err(Forbidden {
-            app: matches!(self.kind, Kind::App { .. }),
-            required: required.join(","),
-            granted: self.granted.join(","),
-        })
+        let app = matches!(self.kind, Kind::App { .. });
+        let fitting = required.into_iter().filter(|permission| permission.is_for(app));
+        let required: Vec<_> = fitting.map(|permission| permission.name()).collect();
+        Err(Forbidden { app, required: required.join(","), granted: self.granted.join(",") })
     }
 
     /// Whether it was this tenant, and no issuer elsewhere, that vouched for the caller.

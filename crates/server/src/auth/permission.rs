@@ -43,6 +43,15 @@ impl Permission {
         !matches!(self, Permission::LibraryRead | Permission::AuditRead)
     }
 
+    /// Whether apps have it, or else users: some are called differently for each.
+    pub fn is_for(self, app: bool) -> bool {
+        match self {
+            Permission::MachineReadAll | Permission::MachineReadWriteAll => app,
+            Permission::MachineRead | Permission::MachineReadWrite => !app,
+            _ => true,
+        }
+    }
+
     /// Exact: `library.manage` or `Library.Manage ` is no permission.
     pub fn parse(name: &str) -> Option<Permission> {
         Permission::ALL.iter().copied().find(|permission| permission.name() == name)

@@ -406,6 +406,13 @@ pub async fn output_at(
     Ok(Some((start.unsigned_abs(), size.unsigned_abs(), place)))
 }
 
+/// Blobs of output in the order of their names, after one, at most `limit`, and how many bytes each has.
+pub async fn output_blobs(tx: &mut Tx, after: &str, limit: i64) -> Result<Vec<(String, u64)>, CatalogError> {
+    let sql = "select blob, size from output where blob > $1 order by blob limit $2";
+    let rows = tx.query(sql, &[after.into(), limit.into()]).await?;
+    rows.into_iter().map(|mut row| Ok((row.take()?, row.take::<i64>()?.unsigned_abs()))).collect()
+}
+
 /// Where a version of a library file ran: actions, the newest first, at most `limit`.
 pub async fn runs(tx: &mut Tx, file: i64, version: i64, limit: i64) -> Result<Vec<ActionRow>, CatalogError> {
     let sql = format!(

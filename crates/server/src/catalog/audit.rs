@@ -52,10 +52,8 @@ pub struct Change<'a> {
 /// Takes the next change number. The row stays locked until the transaction ends, so changes commit in the
 /// order of their numbers. Every change begins with it: they would wait for each other otherwise.
 pub async fn turn(tx: &mut Tx) -> Result<Turn, CatalogError> {
-    // SQLite has one writer: nobody else is between this and the end of the turn.
-    let lock = if tx.is_postgres() { " for update" } else { "" };
-    let sql = format!("select change + 1, head, files, bytes from tenant{lock}");
-    let mut row = tx.one(&sql, &[]).await?;
+    let sql = "update tenant set change = change + 1 returning change, head, files, bytes";
+    let mut row = tx.one(sql, &[]).await?;
     Ok(Turn { number: row.take()?, previous: row.take()?, files: row.take()?, bytes: row.take()? })
 }
 
@@ -81,8 +79,8 @@ pub async fn append(
 ) -> Result<(), CatalogError> {
     let row = chained(now, actor, turn.number, turn.previous, change);
     tx.execute(
-        "update tenant set change = $1, head = $2, files = $3, bytes = $4",
-        &[turn.number.into(), row.entry.hash.as_str().into(), turn.files.into(), turn.bytes.into()],
+        "update tenant set head = $1, files = $2, bytes = $3",
+        &[row.entry.hash.as_str().into(), turn.files.into(), turn.bytes.into()],
     )
     .await?;
     insert(tx, row).await

@@ -190,9 +190,10 @@ pub async fn revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, Catal
     Ok(tx.execute(sql, &[id.into(), now.into()]).await? == 1)
 }
 
-/// The ids of the machines that were revoked.
-pub async fn revoked(tx: &mut Tx) -> Result<Vec<String>, CatalogError> {
-    let rows = tx.query("select id from machines where revoked_at is not null", &[]).await?;
+/// Machines that a change after this one took out of use.
+pub async fn revoked_after(tx: &mut Tx, change: i64) -> Result<Vec<String>, CatalogError> {
+    let sql = "select target from audit where number > $1 and action = 'machine.revoke'";
+    let rows = tx.query(sql, &[change.into()]).await?;
     rows.into_iter().map(|mut row| row.take()).collect()
 }
 

@@ -67,7 +67,7 @@ pub async fn restore(settings: &Settings, folder: &Path) -> Result<(), Failure> 
     Ok(())
 }
 
-/// Copies the blobs of every content in `catalog`, under their keys, and verifies each.
+/// Copies the blobs of every content in `catalog` and of what commands put out, under their keys, and verifies each.
 async fn copy_blobs(catalog: &Catalog, from: &BlobStore, to: &BlobStore) -> Result<u64, Failure> {
     let mut copied = 0;
     check::each_content(catalog, async |content| {
@@ -76,6 +76,12 @@ async fn copy_blobs(catalog: &Catalog, from: &BlobStore, to: &BlobStore) -> Resu
             copied += 1;
         }
         Ok(check::verify(to, &content).await?)
+    })
+    .await?;
+    check::each_output(catalog, async |key, size| {
+        from.copy_to(&key, to).await?;
+        copied += 1;
+        check::measure(to, &key, size).await.map_err(Failure::Said)
     })
     .await?;
     Ok(copied)

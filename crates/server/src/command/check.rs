@@ -11,7 +11,7 @@ use super::{Failure, audit};
 use crate::app::Stores;
 use crate::blobs::{BlobError, BlobStore};
 use crate::catalog::contents::{self, Content, Place};
-use crate::catalog::{Catalog, history};
+use crate::catalog::{Catalog, actions, history};
 use crate::config::Settings;
 use crate::error::Error;
 use crate::hex::hex;
@@ -35,6 +35,7 @@ pub async fn run(settings: &Settings, repair: bool) -> Result<(), Failure> {
     let library = stores.library(settings);
     let mut report = Report::default();
     contents(&stores, &mut report).await?;
+    output(&stores, &mut report).await?;
     rows(&stores, &mut report).await?;
     if let Err(fault) = audit::verify(settings, &stores, &[], &[]).await? {
         report.problems.push(format!("audit log, {fault}"));
@@ -113,6 +114,58 @@ pub async fn each_content(
                 work(content).await?;
             }
         }
+    }
+}
+
+/// Every blob of output is there, as long as it was.
+async fn output(stores: &Stores, report: &mut Report) -> Result<(), Failure> {
+    each_output(&stores.catalog, async |blob, size| {
+        if let Err(problem) = measure(&stores.blobs, &blob, size).await {
+            report.problems.push(problem);
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Walks over all blobs of what commands put out, with their sizes, in the order of their names.
+pub async fn each_output(
+    catalog: &Catalog,
+    mut work: impl AsyncFnMut(String, u64) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut last = String::new();
+    loop {
+        let after = last.clone();
+        let blobs = catalog
+            .read(move |tx| {
+                Box::pin(async move { Ok::<_, Error>(actions::output_blobs(tx, &after, BATCH).await?) })
+            })
+            .await?;
+        let Some((newest, _)) = blobs.last() else { return Ok(()) };
+        last.clone_from(newest);
+        for (blob, size) in blobs {
+            work(blob, size).await?;
+        }
+    }
+}
+
+/// Reads a blob of output and compares its size.
+///
+/// # Errors
+/// What does not fit, naming the blob.
+pub async fn measure(blobs: &BlobStore, key: &str, size: u64) -> Result<(), String> {
+    let read = async {
+        let mut stream = blobs.open(key).await?;
+        let mut read = 0;
+        while let Some(bytes) = stream.try_next().await? {
+            read += bytes.len() as u64;
+        }
+        Ok::<_, BlobError>(read)
+    };
+    match read.await {
+        Ok(read) if read == size => Ok(()),
+        Ok(read) => Err(format!("output in blob `{key}` has {read} bytes instead of {size}")),
+        Err(e) => Err(format!("output in blob `{key}`: {}", Error::from(e).chain())),
     }
 }
 

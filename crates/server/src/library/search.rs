@@ -10,10 +10,10 @@ use tokio::sync::Mutex;
 
 use super::Library;
 use super::text::{decode, index_text, words};
-use crate::catalog::Tx;
 use crate::catalog::contents::{self, Place};
 use crate::catalog::history::VersionRow;
 use crate::catalog::search::{self, Behind, Wanted, Words};
+use crate::catalog::{Tx, audit};
 use crate::error::Error;
 use crate::odata::Search;
 
@@ -40,8 +40,17 @@ impl Library {
 
     /// Brings the index up to the change that is the newest now.
     pub async fn follow(&self) -> Result<(), Error> {
-        let newest = self.last_change().await?;
-        if self.indexed_to().await? >= newest {
+        // One question for both: every search asks it.
+        let (newest, indexed) = self
+            .catalog
+            .read(|tx| {
+                Box::pin(async move {
+                    let newest = audit::last_change(tx).await?;
+                    Ok::<_, Error>((newest, search::indexed(tx).await?))
+                })
+            })
+            .await?;
+        if indexed >= newest {
             return Ok(());
         }
         let _turn = self.follower.lock().await;

@@ -31,12 +31,14 @@ macro_rules! on_both {
         })*
     };
 }
+mod actions;
 mod auditing;
 mod copying;
 mod expiry;
 mod filters;
 mod indexing;
 mod kept;
+mod machines;
 mod opening;
 mod past;
 pub mod random;
@@ -265,12 +267,14 @@ const NULL: Cell = Cell(Value::Null);
 fn every_public_function_is_in_this_suite() {
     let suite = [
         include_str!("conformance_catalog.rs"),
+        include_str!("conformance_catalog/actions.rs"),
         include_str!("conformance_catalog/auditing.rs"),
         include_str!("conformance_catalog/copying.rs"),
         include_str!("conformance_catalog/expiry.rs"),
         include_str!("conformance_catalog/filters.rs"),
         include_str!("conformance_catalog/indexing.rs"),
         include_str!("conformance_catalog/kept.rs"),
+        include_str!("conformance_catalog/machines.rs"),
         include_str!("conformance_catalog/opening.rs"),
         include_str!("conformance_catalog/past.rs"),
         include_str!("conformance_catalog/registry.rs"),
@@ -294,11 +298,14 @@ fn every_public_function_is_in_this_suite() {
         "checkpoints",
         "copy",
         "webhooks",
+        "machines",
+        "actions",
     ] {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");
         let missing = functions.iter().map(|name| match name.as_str() {
             "operator" => "Actor::operator(".to_owned(),
+            "has_ended" => ".has_ended(".to_owned(),
             name => format!("{module}::{name}("),
         });
         let missing: Vec<_> = missing.filter(|call| !suite.iter().any(|text| text.contains(call))).collect();

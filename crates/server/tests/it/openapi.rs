@@ -32,6 +32,9 @@ impl Operation {
             ("{id}", "1"),
             ("{version}", "1"),
             ("{other}", "2"),
+            ("{index}", "0"),
+            ("{stream}", "stdout"),
+            ("{function}", "GetLiveResponseResultDownloadLink(index=0)"),
         ]
         .iter()
         .fold(self.path.clone(), |path, (parameter, value)| path.replace(parameter, value));
@@ -119,7 +122,7 @@ fn only_these_operations_are_open_to_all() {
 #[tokio::test]
 async fn every_operation_is_there_and_protected_as_it_says() {
     let provider = OidcProvider::start().await;
-    provider.configure(json!({ "roles": ["Machine.Read.All"] })).await;
+    provider.configure(json!({ "roles": ["Alert.Read.All"] })).await;
     let issuer = provider.issuer();
     let bag = Jumpbag::options()
         .set(
@@ -130,6 +133,8 @@ async fn every_operation_is_there_and_protected_as_it_says() {
             ),
         )
         .set("library_calls_per_minute", 1)
+        .set("machine_calls_per_minute", 1)
+        .set("live_response_calls_per_minute", 1)
         .start()
         .await;
     let tenant = bag.register("somebody", &["Library.Manage"]).await.tenant;
@@ -157,7 +162,7 @@ async fn every_operation_is_there_and_protected_as_it_says() {
         assert_eq!(
             answer.error_message(),
             format!(
-                "Missing application roles. API required roles: {}, application roles: Machine.Read.All.",
+                "Missing application roles. API required roles: {}, application roles: Alert.Read.All.",
                 original.cloned().unwrap_or_else(|| permissions.join(","))
             ),
             "{shown}"

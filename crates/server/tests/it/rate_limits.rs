@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jumpbag_server::catalog::Catalog;
-use jumpbag_server::limit::{Family, Limiter};
+use jumpbag_server::limit::{Calls, Family, Limiter};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
@@ -180,7 +180,7 @@ async fn a_retry_after_the_told_time_succeeds() {
         Catalog::open_postgres(&database.url, 4).await.expect("PostgreSQL"),
     ];
     for catalog in catalogs.map(Arc::new) {
-        let limiter = Limiter::new(3, 5, &catalog);
+        let limiter = Limiter::new(Calls { library: (3, 5), ..Calls::default() }, &catalog);
         let admit = async |caller: &str, second: i64| {
             let verdict = limiter.admit(caller, Family::Library, Timestamp::from_secs(second)).await;
             verdict.expect("a count").expect("limits").retry_after

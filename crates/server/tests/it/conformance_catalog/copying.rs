@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use jumpbag_server::catalog::actions::{self, ActionRow, OutputId};
 use jumpbag_server::catalog::audit::{self, Actor, Change};
 use jumpbag_server::catalog::checkpoints::{self, CheckpointRow};
+use jumpbag_server::catalog::contents::Place;
 use jumpbag_server::catalog::copy;
 use jumpbag_server::catalog::keys::{self, KeyRow};
 use jumpbag_server::catalog::retries::{self, Retry};
 use jumpbag_server::catalog::webhooks::{self, Failure, Lease};
-use jumpbag_server::catalog::{Catalog, CatalogError, calls, clients, contents, history};
+use jumpbag_server::catalog::{Catalog, CatalogError, Tx, calls, clients, contents, history};
 use jumpbag_server::library::metadata::Metadata;
 use jumpbag_server::limit::{Family, Quota};
+use jumpbag_wire::agent::Stream;
 use serde_json::json;
 
+use super::actions::{action, bound, command};
+use super::machines::enter;
 use super::webhooks::webhook;
 use super::{Bench, Cell, Home, at, blob, cells, inline, put, put_with, remove};
 
@@ -77,6 +82,7 @@ async fn fill(catalog: &Catalog) {
         webhooks::lease(tx, "b", Lease { holder: "n", until: at(9) }, at(5)).await?;
         webhooks::failed(tx, "b", "n", failure).await?;
         webhooks::release(tx, "b", "n").await?;
+        live_response(tx).await?;
         checkpoints::insert(tx, &CheckpointRow { number: 7, note: "note".into() }, at(1)).await?;
         checkpoints::insert_key(tx, "log", "PEM", at(1)).await?;
         let quota = [Quota { name: "minute", calls: 10, seconds: 60 }];
@@ -84,6 +90,22 @@ async fn fill(catalog: &Catalog) {
         Ok::<_, CatalogError>(())
     })
     .expect("rows in every table");
+}
+
+/// Machines, what they did, and what that put out.
+async fn live_response(tx: &mut Tx) -> Result<(), CatalogError> {
+    enter(tx, &[("m", "web"), ("n", "db")]).await?;
+    let row = put(tx, "run.ps1", &inline("run"), at(1)).await?;
+    let content = history::version(tx, row.id, row.number).await?.expect("it is there").content;
+    for number in [1_000_001, 1_000_002] {
+        let commands = vec![bound(0, row.id, content, "run"), command(1)];
+        actions::insert(tx, &ActionRow { commands, ..action(number, "m") }).await?;
+        let id = OutputId { action: number, command: 0, stream: Stream::Stdout };
+        actions::append_output(tx, id, 0, 2, &Place::Inline("é".into())).await?;
+        actions::append_output(tx, id, 2, 9, &Place::Blob(format!("output {number}"))).await?;
+    }
+    actions::set_cancelled(tx, 1_000_001, "Ann", "enough", at(3)).await?;
+    actions::set_ended(tx, 1_000_001, 1_000_003).await
 }
 
 type Tables = BTreeMap<String, Vec<Vec<Cell>>>;
@@ -126,7 +148,7 @@ async fn from_sqlite_to_postgres_and_back_nothing_is_lost() {
     }
     fill(&catalogs[0]).await;
     let original = dump(&catalogs[0]).await;
-    assert_eq!(original.len(), 16, "{:?}", original.keys());
+    assert_eq!(original.len(), 22, "{:?}", original.keys());
     for (table, rows) in &original {
         assert!(!rows.is_empty(), "`{table}` is empty");
     }

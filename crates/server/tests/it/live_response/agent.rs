@@ -1,0 +1,114 @@
+//! The real agent, with a data folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use crate::support::SOON;
+use crate::support::process::Process;
+use crate::support::server::Jumpbag;
+
+pub struct Agent {
+    folder: tempfile::TempDir,
+    process: Option<Process>,
+    pub machine: String,
+}
+
+/// The agent that was built with these tests: `cargo` puts it beside the folder of this very program.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this program");
+    let program = own.ancestors().nth(2).expect("it is two folders below").join("jumpbag-agent");
+    assert!(
+        program.is_file(),
+        "`{}` is not there: `cargo build -p jumpbag-agent` makes it",
+        program.display()
+    );
+    program
+}
+
+fn command() -> Command {
+    let mut command = Process::command(program());
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Pastes a line as `enroll create` prints it; how that ended, and what was said.
+pub async fn paste(line: &str, data: &Path) -> (ExitStatus, String, String) {
+    let mut words = line.split(' ');
+    assert_eq!(words.next(), Some("jumpbag-agent"), "{line}");
+    let mut command = command();
+    command.args(words).arg("--data-dir").arg(data);
+    let process = Process::spawn("jumpbag-agent enroll", command);
+    let status = process.ended(Duration::from_secs(60)).await;
+    (status, process.stdout(), process.stderr())
+}
+
+impl Agent {
+    /// One that is enrolled and does not run yet.
+    pub async fn enrolled(bag: &Jumpbag, more: &[&str]) -> Agent {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data = folder.path().join("data");
+        let (status, stdout, stderr) = paste(&super::line(bag, more).await, &data).await;
+        assert!(status.success(), "{stderr}");
+        let machine = stdout.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 40);
+        let machine = machine.unwrap_or_else(|| panic!("no machine id: {stdout}")).to_owned();
+        let file = data.join("agent.toml");
+        let text = std::fs::read_to_string(&file).expect("its settings");
+        std::fs::write(&file, format!("first_wait = 0.01\nlongest_wait = 0.1\n{text}")).expect("settings");
+        Agent { folder, process: None, machine }
+    }
+
+    /// One that runs.
+    pub async fn running(bag: &Jumpbag) -> Agent {
+        let mut agent = Agent::enrolled(bag, &[]).await;
+        agent.start();
+        agent
+    }
+
+    pub fn start(&mut self) {
+        let mut command = command();
+        command.arg("run").arg("--data-dir").arg(self.folder.path().join("data"));
+        self.process = Some(Process::spawn("jumpbag-agent", command));
+    }
+
+    /// SIGTERM, and its end.
+    pub async fn stop(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.signal(rustix::process::Signal::TERM);
+        process.ended(SOON).await;
+    }
+
+    /// A place beside the data folder.
+    pub fn beside(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// A named pipe beside the data folder.
+    pub fn pipe(&self, name: &str) -> Pipe {
+        let path = self.beside(name);
+        let made = Command::new("mkfifo").arg(&path).status().expect("`mkfifo`");
+        assert!(made.success());
+        Pipe(path)
+    }
+}
+
+/// Who reads a named pipe waits until somebody writes, and until all who had it open are gone.
+pub struct Pipe(pub String);
+
+impl Pipe {
+    /// All that is written, once nobody has it open for writing any more.
+    pub fn read(&self) -> impl Future<Output = String> + use<> {
+        let path = self.0.clone();
+        let reading = tokio::task::spawn_blocking(move || std::fs::read_to_string(path).expect("a pipe"));
+        async { tokio::time::timeout(SOON, reading).await.expect("it is open still").expect("no panic") }
+    }
+
+    /// Writes to whoever reads it.
+    pub async fn write(&self, text: &'static str) {
+        let path = self.0.clone();
+        let writing = tokio::task::spawn_blocking(move || std::fs::write(path, text).expect("a pipe"));
+        tokio::time::timeout(SOON, writing).await.expect("nobody reads").expect("no panic");
+    }
+}
