@@ -65,6 +65,12 @@ fn live() -> Result<()> {
     // The agent may be gone: all the more reason to end everything.
     let _ = (&channel).write_all(&said);
     end_all(&task);
+    if (&channel).write_all(b"\n").is_err()
+        && let Some((script, _)) = &task.groups
+    {
+        // No agent is left to remove it.
+        let _ = std::fs::remove_dir(script);
+    }
     Ok(())
 }
 

@@ -80,6 +80,33 @@ impl Server {
         server
     }
 
+    /// The same server behind TLS: its address and the certificate to trust.
+    pub async fn with_tls(&self) -> (String, String) {
+        let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key.into())
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (port, plain) = (listener.local_addr().unwrap().port(), self.address);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let mut stream = acceptor.accept(stream).await.ok()?;
+                    let mut to = TcpStream::connect(plain).await.ok()?;
+                    tokio::io::copy_bidirectional(&mut stream, &mut to).await.ok()
+                });
+            }
+        });
+        (format!("localhost:{port}"), certified.cert.pem())
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
