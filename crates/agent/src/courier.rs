@@ -1,7 +1,10 @@
 //! The one connection to the server, dialled out and kept: made again whenever it is lost or silent, with more and more
 //! time between attempts.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+mod pulse;
+
+use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -24,13 +27,10 @@ use crate::identity::Identity;
 use crate::link::proxy::Proxy;
 use crate::link::{self, Server, Stream};
 use crate::settings::Settings;
+use pulse::Pulse;
 
 /// A ping goes out this often, so that whatever is between keeps the connection.
 const PING_EVERY: Duration = Duration::from_secs(50);
-/// After this time without a word from the server the connection is lost.
-const SILENCE: Duration = Duration::from_secs(120);
-/// The same after the machine slept.
-const SILENCE_AFTER_SLEEP: Duration = Duration::from_secs(10);
 /// For the first words.
 const GREETING: Duration = Duration::from_secs(30);
 /// A connection that lasted so long was a good one.
@@ -58,13 +58,13 @@ impl Courier {
             if begun.elapsed() >= GOOD {
                 backoff.reset();
             }
-            let wait = backoff.next();
+            let wait = backoff.wait();
             crate::say!("{error}; trying again in {:.1} s", wait.as_secs_f64());
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn connection(&self) -> Result<std::convert::Infallible> {
+    async fn connection(&self) -> Result<Infallible> {
         let mut socket = self.dial().await?;
         let greeted = tokio::time::timeout(GREETING, self.greet(&mut socket)).await;
         greeted.unwrap_or_else(|_| Err(Error::new("the server does not greet")))?;
@@ -81,7 +81,8 @@ impl Courier {
 
     async fn dial(&self) -> Result<Socket> {
         let Courier { settings, server, .. } = self;
-        let proxy = Proxy::choose(server, settings.proxy.as_deref(), |name| std::env::var(name).ok())?;
+        let chosen = Proxy::choose(server, settings.proxy.as_deref(), |name| std::env::var(name).ok());
+        let proxy = chosen.as_deref().map(Proxy::parse).transpose()?;
         let stream = link::open(server, proxy.as_ref(), settings.ca.as_deref()).await?;
         let scheme = if server.tls { "wss" } else { "ws" };
         let address = format!("{scheme}://{}{}", server.authority(), server.path(CONNECT_PATH));
@@ -133,11 +134,7 @@ impl Courier {
         Ok(())
     }
 
-    async fn listen(
-        &self,
-        mut stream: SplitStream<Socket>,
-        pulse: &Pulse,
-    ) -> Result<std::convert::Infallible> {
+    async fn listen(&self, mut stream: SplitStream<Socket>, pulse: &Pulse) -> Result<Infallible> {
         loop {
             let message = stream.next().await;
             pulse.beat();
@@ -157,15 +154,11 @@ impl Courier {
         }
     }
 
-    async fn speak(
-        &self,
-        mut sink: SplitSink<Socket, Message>,
-        pulse: &Pulse,
-    ) -> Result<std::convert::Infallible> {
+    async fn speak(&self, mut sink: SplitSink<Socket, Message>, pulse: &Pulse) -> Result<Infallible> {
         let mut ping_at = Instant::now() + PING_EVERY;
         let mut slept = SystemTime::now();
         loop {
-            while let Some(frame) = self.duty.next_frame(Instant::now())? {
+            while let Some(frame) = self.duty.next_frame(Instant::now()) {
                 sink.send(message(&frame)?).await.context(lost)?;
             }
             let wake_at = self.duty.say_again_at().map_or(ping_at, |again| again.min(ping_at));
@@ -219,47 +212,6 @@ fn message(frame: &Frame) -> Result<Message> {
         Frame::Text(words) => text(words),
         Frame::Bytes(chunk) => {
             chunk.write().map(Message::binary).ok_or_else(|| Error::new("an action's id is no GUID"))
-        }
-    }
-}
-
-/// When the server was last heard, and how long its silence is borne.
-struct Pulse {
-    state: Mutex<(Instant, Duration)>,
-    hurried: tokio::sync::Notify,
-}
-
-impl Pulse {
-    fn new() -> Pulse {
-        Pulse { state: Mutex::new((Instant::now(), SILENCE)), hurried: tokio::sync::Notify::new() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, (Instant, Duration)> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn beat(&self) {
-        *self.state() = (Instant::now(), SILENCE);
-    }
-
-    /// The connection may have died in the machine's sleep.
-    fn hurry(&self) {
-        *self.state() = (Instant::now(), SILENCE_AFTER_SLEEP);
-        self.hurried.notify_one();
-    }
-
-    /// Returns when the silence is too long.
-    async fn watch(&self) -> Result<std::convert::Infallible> {
-        loop {
-            let (heard, patience) = *self.state();
-            let deadline = heard + patience;
-            if Instant::now() >= deadline {
-                return Err(Error::new("the server is silent"));
-            }
-            tokio::select! {
-                () = tokio::time::sleep_until(deadline.into()) => {}
-                () = self.hurried.notified() => {}
-            }
         }
     }
 }

@@ -259,7 +259,7 @@ fn settle(spool: &Spool, command: &CommandId, mut outcome: Outcome) -> Result<Ou
 ///
 /// # Errors
 /// When the disk refuses.
-pub async fn on_the_disk(file: File) -> Result<()> {
+async fn on_the_disk(file: File) -> Result<()> {
     let synced = tokio::task::spawn_blocking(move || file.sync_data()).await;
     match synced {
         Ok(Ok(())) => Ok(()),

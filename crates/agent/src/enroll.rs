@@ -46,7 +46,9 @@ pub async fn enroll(home: &Home, pasted: &Pasted) -> Result<String> {
     let ca = keep_certificates(home, pasted)?;
     let staged = home.key().with_added_extension("enrolling");
     let identity = Identity::create(&staged)?;
-    let enrolled = ask(&server, pasted, ca.as_deref(), secret, &identity).await?;
+    // A service has another environment than who pastes the line: what is chosen here is kept.
+    let proxy = Proxy::choose(&server, pasted.proxy.as_deref(), |name| std::env::var(name).ok());
+    let enrolled = ask(&server, pasted, proxy.as_deref(), ca.as_deref(), secret, &identity).await?;
     if ServerKey::parse(&enrolled.server_key)? != pinned {
         return Err(Error::new(format!(
             "`{}` has another key than the token says: it is not the server that printed the line, and the machine \
@@ -61,7 +63,7 @@ pub async fn enroll(home: &Home, pasted: &Pasted) -> Result<String> {
         machine_id: enrolled.machine_id.clone(),
         server_key: pinned.to_string(),
         ca,
-        proxy: pasted.proxy.clone(),
+        proxy,
         limits: Limits::default(),
         path: None,
         first_wait: 1.0,
@@ -83,6 +85,7 @@ fn keep_certificates(home: &Home, pasted: &Pasted) -> Result<Option<PathBuf>> {
 async fn ask(
     server: &Server,
     pasted: &Pasted,
+    proxy: Option<&str>,
     ca: Option<&std::path::Path>,
     secret: &str,
     identity: &Identity,
@@ -91,7 +94,7 @@ async fn ask(
     let signature = identity.sign(&enroll_text(secret, &public_key));
     let request = Enroll { token: secret.to_owned(), public_key, facts: facts::gather(), signature };
     let body = serde_json::to_vec(&request).context(|| "cannot write the request".into())?;
-    let proxy = Proxy::choose(server, pasted.proxy.as_deref(), |name| std::env::var(name).ok())?;
+    let proxy = proxy.map(Proxy::parse).transpose()?;
     let stream = link::open(server, proxy.as_ref(), ca).await?;
     let path = server.path(ENROLL_PATH);
     let (status, body) =

@@ -21,9 +21,7 @@ use tokio::sync::watch;
 
 use crate::duty::Stop;
 use crate::duty::output::Output;
-use crate::settings::Limits;
-use system::Process;
-pub use system::Runner;
+pub use system::{Process, Runner};
 
 /// What is to be run. Nothing of it goes through a shell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +34,6 @@ pub struct Plan {
     pub folder: PathBuf,
     /// Tells its processes from all others.
     pub mark: String,
-    pub limits: Limits,
     pub seconds: u64,
 }
 
@@ -65,16 +62,15 @@ const LINGER: Duration = Duration::from_secs(10);
 
 /// Runs a plan to its end, or stops it with all that it started.
 pub async fn run(
-    runner: &Runner,
+    mut process: Process,
     plan: &Plan,
     stop: watch::Receiver<Stop>,
     stdout: &mut Output,
     stderr: &mut Output,
 ) -> (Ending, Remarks) {
-    let mut process = match Process::start(runner, plan).await {
-        Ok(process) => process,
-        Err(error) => return (Ending::NotStarted(error.to_string()), Vec::new()),
-    };
+    if let Err(error) = process.begin(plan).await {
+        return (Ending::NotStarted(error.to_string()), process.end().await);
+    }
     let (out, err) = process.output();
     let pumps = async { tokio::join!(pump(out, stdout), pump(err, stderr)) };
     let control = async {

@@ -172,8 +172,10 @@ impl Spool {
     pub fn forget(&mut self, command: &CommandId, not_after: Timestamp, now: Timestamp) -> Result<()> {
         self.used = self.used.saturating_sub(self.bytes(command));
         // Not synced: told again, the server says again that it knows.
-        self.append(Record::Recorded { command: command.clone(), not_after })?;
+        let written = self.append(Record::Recorded { command: command.clone(), not_after });
+        // Even then: the disk may be full.
         let _ = std::fs::remove_dir_all(self.folder_of(command));
+        written?;
         if self.journal.length() > self.long { self.compact(now) } else { Ok(()) }
     }
 
@@ -182,6 +184,11 @@ impl Spool {
         let room = bytes.min(self.limit.saturating_sub(self.used));
         self.used += room;
         room
+    }
+
+    /// Gives back room that was claimed.
+    pub fn release(&mut self, bytes: u64) {
+        self.used = self.used.saturating_sub(bytes);
     }
 
     pub fn limit(&self) -> u64 {

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::disk;
 use crate::duty::output::Output;
-use crate::duty::{Duty, Job, Stop, failed, on_the_disk};
+use crate::duty::{Duty, Job, Stop, failed};
 use crate::error::{Context, Error, Result};
 use crate::run::Runner;
 use crate::settings::{Home, Limits};
@@ -73,11 +73,13 @@ impl Worker {
         crate::say!("command {} of action {}: {}", id.index, id.action, told(&outcome));
         let journal = self.duty.finish(&id, outcome);
         // It is said meanwhile; this is for the day when the server is away and the machine loses its power.
-        for file in files.into_iter().chain(journal) {
-            if let Err(error) = on_the_disk(file).await {
-                crate::say!("{error}");
+        tokio::task::spawn_blocking(move || {
+            for file in files.into_iter().chain(journal) {
+                if let Err(error) = file.sync_data() {
+                    crate::say!("cannot write to the disk: {error}");
+                }
             }
-        }
+        });
     }
 
     async fn begin(

@@ -54,6 +54,8 @@ pub(super) struct Flow {
     /// Sending began again from `kept`, and no more was kept since.
     rewound: bool,
     noted: u64,
+    /// It cannot be read any more.
+    lost: bool,
 }
 
 impl Entry {
@@ -67,7 +69,7 @@ impl Entry {
         for end in &outcome.output {
             let kept = spool.kept(&entry.id, end.stream).min(end.size);
             entry.flows[place(end.stream)] =
-                Flow { size: end.size, sent: kept, kept, noted: kept, rewound: false };
+                Flow { size: end.size, sent: kept, kept, noted: kept, ..Flow::default() };
         }
         // The server learns of the start from the end.
         entry.said_started = true;
@@ -91,11 +93,24 @@ impl Entry {
         }
     }
 
-    pub fn end(&mut self, outcome: Outcome) {
+    pub fn end(&mut self, mut outcome: Outcome) {
+        for stream in STREAMS {
+            if self.flows[place(stream)].lost {
+                spoil(&mut outcome, stream);
+            }
+        }
         self.fetch = None;
         self.assignment = None;
         self.stage = Stage::Ended;
         self.outcome = Some(outcome);
+    }
+
+    /// A stream cannot be read: what is left of it is given up.
+    pub fn lose(&mut self, stream: Stream) {
+        self.flows[place(stream)].lost = true;
+        if let Some(outcome) = &mut self.outcome {
+            spoil(outcome, stream);
+        }
     }
 
     /// Forgets what was said and may not have been heard.
@@ -140,10 +155,18 @@ impl Entry {
         let behind = STREAMS.into_iter().filter(|stream| {
             let flow = &self.flows[place(*stream)];
             let left = flow.size - flow.sent;
-            left > 0 && (left >= MAX_DATA as u64 || flow.sent == flow.kept || self.outcome.is_some())
+            left > 0
+                && !flow.lost
+                && (left >= MAX_DATA as u64 || flow.sent == flow.kept || self.outcome.is_some())
         });
         behind.min_by_key(|stream| self.flows[place(*stream)].sent)
     }
+}
+
+fn spoil(outcome: &mut Outcome, stream: Stream) {
+    outcome.succeeded = false;
+    outcome.errors.push("the agent's disk lost some of the output".into());
+    outcome.output.retain(|end| end.stream != stream);
 }
 
 #[cfg(test)]

@@ -57,7 +57,13 @@ impl Output {
             (state.spool.claim(data.len() as u64), state.spool.limit())
         };
         let fits = &data[..usize::try_from(room).unwrap_or(0)];
-        file.write_all(fits).context(failed)?;
+        if let Err(error) = file.write_all(fits) {
+            // Nothing of what was not written whole stays.
+            let _ = file.set_len(self.size);
+            self.duty.state().spool.release(room);
+            self.file = Some(file);
+            return Err(error).context(failed);
+        }
         self.file = Some(file);
         self.hash.update(fits);
         self.size += room;

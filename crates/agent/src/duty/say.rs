@@ -10,7 +10,6 @@ use jumpbag_wire::agent::{Chunk, FromAgent, MAX_DATA};
 
 use super::Duty;
 use super::entry::Entry;
-use crate::error::{Context, Result};
 use crate::spool::{Spool, place};
 
 /// An end that the server did not record is said again after this time.
@@ -35,27 +34,24 @@ impl Duty {
     }
 
     /// The next frame, when there is something to say.
-    ///
-    /// # Errors
-    /// When the spool cannot be read.
-    pub fn next_frame(&self, now: Instant) -> Result<Option<Frame>> {
+    pub fn next_frame(&self, now: Instant) -> Option<Frame> {
         let mut state = self.state();
         if let Some((command, outcome)) = state.refusals.pop_front() {
-            return Ok(Some(Frame::Text(FromAgent::Finished { command, outcome })));
+            return Some(Frame::Text(FromAgent::Finished { command, outcome }));
         }
         let state = &mut *state;
         if let Some(frame) = state.entries.iter_mut().find_map(words) {
-            return Ok(Some(Frame::Text(frame)));
+            return Some(Frame::Text(frame));
         }
         for entry in &mut state.entries {
-            if let Some(chunk) = output(entry, &state.spool)? {
-                return Ok(Some(Frame::Bytes(chunk)));
+            if let Some(chunk) = output(entry, &state.spool) {
+                return Some(Frame::Bytes(chunk));
             }
             if let Some(frame) = end(entry, now) {
-                return Ok(Some(Frame::Text(frame)));
+                return Some(Frame::Text(frame));
             }
         }
-        Ok(None)
+        None
     }
 
     /// When an end is to be said again if nothing happens until then.
@@ -75,16 +71,24 @@ fn words(entry: &mut Entry) -> Option<FromAgent> {
     None
 }
 
-fn output(entry: &mut Entry, spool: &Spool) -> Result<Option<Chunk>> {
-    let Some(stream) = entry.behind() else { return Ok(None) };
-    let flow = &mut entry.flows[place(stream)];
-    let path = spool.file_of(&entry.id, stream);
-    let length = usize::try_from(flow.size - flow.sent).unwrap_or(MAX_DATA).min(MAX_DATA);
-    let data =
-        piece(&path, flow.sent, length).context(|| format!("cannot read output in `{}`", path.display()))?;
-    let chunk = Chunk { command: entry.id.clone(), stream: Some(stream), offset: flow.sent, data };
-    flow.sent += length as u64;
-    Ok(Some(chunk))
+fn output(entry: &mut Entry, spool: &Spool) -> Option<Chunk> {
+    loop {
+        let stream = entry.behind()?;
+        let flow = &mut entry.flows[place(stream)];
+        let path = spool.file_of(&entry.id, stream);
+        let length = usize::try_from(flow.size - flow.sent).unwrap_or(MAX_DATA).min(MAX_DATA);
+        match piece(&path, flow.sent, length) {
+            Ok(data) => {
+                let offset = flow.sent;
+                flow.sent += length as u64;
+                return Some(Chunk { command: entry.id.clone(), stream: Some(stream), offset, data });
+            }
+            Err(error) => {
+                crate::say!("cannot read output in `{}`: {error}", path.display());
+                entry.lose(stream);
+            }
+        }
+    }
 }
 
 fn piece(path: &Path, offset: u64, length: usize) -> std::io::Result<Bytes> {

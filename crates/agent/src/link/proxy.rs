@@ -38,26 +38,23 @@ impl Proxy {
         Ok(Proxy { host, port: authority.port_u16().unwrap_or(80), login })
     }
 
-    /// The proxy that a setting names, or else the environment.
-    ///
-    /// # Errors
-    /// When what is said is no proxy.
+    /// The proxy that a setting names, or else the environment: its address. An empty one is none.
     pub fn choose(
         server: &Server,
         setting: Option<&str>,
         environment: impl Fn(&str) -> Option<String>,
-    ) -> Result<Option<Proxy>> {
+    ) -> Option<String> {
         if let Some(setting) = setting {
-            return if setting.is_empty() { Ok(None) } else { Proxy::parse(setting).map(Some) };
+            return Some(setting.to_owned()).filter(|setting| !setting.is_empty());
         }
         let read = |name: &str| {
             environment(name).or_else(|| environment(&name.to_lowercase())).filter(|value| !value.is_empty())
         };
         if read("NO_PROXY").is_some_and(|list| excepted(&server.host, &list)) {
-            return Ok(None);
+            return None;
         }
         let name = if server.tls { "HTTPS_PROXY" } else { "HTTP_PROXY" };
-        read(name).or_else(|| read("ALL_PROXY")).as_deref().map(Proxy::parse).transpose()
+        read(name).or_else(|| read("ALL_PROXY"))
     }
 
     /// Asks for a way to `target`, a `host:port`.
@@ -135,7 +132,8 @@ mod tests {
             let read = move |name: &str| {
                 variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
             };
-            Proxy::choose(&server, setting, read).unwrap().map(|proxy| (proxy.host, proxy.port, proxy.login))
+            let chosen = Proxy::choose(&server, setting, read);
+            chosen.map(|text| Proxy::parse(&text).unwrap()).map(|proxy| (proxy.host, proxy.port, proxy.login))
         };
         let proxy = |host: &str, port| Some((host.to_owned(), port, None));
         assert_eq!(choose(None, &[]), None);

@@ -10,21 +10,30 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, WaitOptions, WaitStatus};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Ending, Plan};
 use crate::error::{Context, Result};
 
-/// What the agent tells the supervisor, in one line.
+const KILL_AGAIN: Duration = Duration::from_millis(10);
+
+/// What the agent tells the supervisor in a first line, as soon as a script is on its way.
+#[derive(Serialize, Deserialize)]
+pub struct Setting {
+    /// The script's control group.
+    pub group: Option<PathBuf>,
+    /// Bytes of data a process may have.
+    pub data: Option<u64>,
+}
+
+/// What it says in a second line, when the script may start.
 #[derive(Serialize, Deserialize)]
 pub struct Task {
     pub plan: Plan,
-    /// The script's control group, and the agent's.
-    pub groups: Option<(PathBuf, PathBuf)>,
-    /// Bytes of data a process may have.
-    pub data: Option<u64>,
     /// Seconds of processor time a process may take.
     pub cpu_seconds: Option<u64>,
 }
@@ -40,21 +49,17 @@ pub fn supervise() -> ExitCode {
 fn live() -> Result<()> {
     let channel = take_channel()?;
     let mut reader = BufReader::new(channel.try_clone().context(|| "cannot hear the agent".into())?);
-    let mut line = String::new();
-    reader.read_line(&mut line).context(|| "cannot hear the agent".into())?;
-    if !line.ends_with('\n') {
-        return Ok(());
-    }
-    let task: Task = serde_json::from_str(&line).context(|| "the agent says something unknown".into())?;
     // Out of the terminal's and the agent's reach.
     let _ = rustix::process::setsid();
     adopt();
+    let Some(setting) = read::<Setting>(&mut reader)? else { return Ok(()) };
+    settle_in(&setting);
+    let Some(task) = read::<Task>(&mut reader)? else { return Ok(()) };
+    limit(Resource::Cpu, task.cpu_seconds);
     let stop = Arc::new(AtomicBool::new(false));
     watch(reader, Arc::clone(&stop));
-    let left_group = begin(&task);
     let ending = match spawn(&task.plan) {
         Ok(script) => {
-            leave(&task, left_group);
             close_output();
             wait_for(script, &stop)
         }
@@ -64,8 +69,18 @@ fn live() -> Result<()> {
     said.push(b'\n');
     // The agent may be gone: all the more reason to end everything.
     let _ = (&channel).write_all(&said);
-    end_all(&task);
+    end_all();
     Ok(())
+}
+
+/// What the agent says in a line; `None` when it goes away instead.
+fn read<T: DeserializeOwned>(reader: &mut impl BufRead) -> Result<Option<T>> {
+    let mut line = String::new();
+    reader.read_line(&mut line).context(|| "cannot hear the agent".into())?;
+    if !line.ends_with('\n') {
+        return Ok(None);
+    }
+    serde_json::from_str(&line).map(Some).context(|| "the agent says something unknown".into())
 }
 
 /// Standard input is a socket to the agent; scripts are not to have it.
@@ -97,26 +112,22 @@ fn watch(mut reader: BufReader<UnixStream>, stop: Arc<AtomicBool>) {
         let mut rest = [0; 64];
         while matches!(reader.read(&mut rest), Ok(read) if read > 0) {}
         stop.store(true, Ordering::SeqCst);
-        kill_children();
+        kill_on();
     });
 }
 
-/// Enters the script's control group and takes on its limits. Returns whether it is in the group.
-fn begin(task: &Task) -> bool {
-    let limit = |resource, value: Option<u64>| {
-        if value.is_some() {
-            let _ = rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value });
-        }
-    };
+/// Enters the script's control group and takes on its limits: what it starts inherits both.
+fn settle_in(setting: &Setting) {
     limit(Resource::Core, Some(0));
-    limit(Resource::Data, task.data);
-    limit(Resource::Cpu, task.cpu_seconds);
-    task.groups.as_ref().is_some_and(|(script, _)| std::fs::write(script.join("cgroup.procs"), "0").is_ok())
+    limit(Resource::Data, setting.data);
+    if let Some(group) = &setting.group {
+        let _ = std::fs::write(group.join("cgroup.procs"), "0");
+    }
 }
 
-fn leave(task: &Task, inside: bool) {
-    if let Some((_, agent)) = task.groups.as_ref().filter(|_| inside) {
-        let _ = std::fs::write(agent.join("cgroup.procs"), "0");
+fn limit(resource: Resource, value: Option<u64>) {
+    if value.is_some() {
+        let _ = rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value });
     }
 }
 
@@ -152,19 +163,27 @@ fn ending(status: WaitStatus) -> Ending {
     }
 }
 
-/// Ends whatever there is until there is nothing: a process that forks while it is looked for is found the next time.
-fn end_all(task: &Task) {
-    #[cfg(target_os = "linux")]
-    if let Some((script, _)) = &task.groups {
-        super::cgroup::kill(script);
-    }
-    let _ = task;
+/// Ends whatever there is until there is nothing.
+fn end_all() {
+    let mut killing = false;
     loop {
-        kill_children();
-        match rustix::process::wait(WaitOptions::empty()) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+        match rustix::process::wait(if killing { WaitOptions::empty() } else { WaitOptions::NOHANG }) {
+            // Something is left, and it runs.
+            Ok(None) => {
+                killing = true;
+                std::thread::spawn(kill_on);
+            }
+            Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
             Err(_) => return,
         }
+    }
+}
+
+/// Kills what there is again and again: a process that forks while it is looked for is found the next time.
+fn kill_on() {
+    loop {
+        kill_children();
+        std::thread::sleep(KILL_AGAIN);
     }
 }
 

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
-use super::supervise::Task;
+use super::supervise::{Setting, Task};
 use super::{Ending, Plan, Remarks};
 use crate::error::{Context, Result};
+use crate::settings::Limits;
 
 #[cfg(target_os = "linux")]
 use super::cgroup::{Group, Groups};
@@ -47,19 +49,19 @@ impl Runner {
     }
 }
 
-/// A script that runs under its supervisor.
+/// A supervisor and the script that it runs, or will run.
 pub struct Process {
     supervisor: Child,
     channel: BufReader<UnixStream>,
+    limits: Limits,
     mark: String,
     #[cfg(target_os = "linux")]
     group: Option<Group>,
-    #[cfg(target_os = "linux")]
-    memory: u64,
 }
 
 impl Process {
-    pub async fn start(runner: &Runner, plan: &Plan) -> Result<Process> {
+    /// Makes everything ready for a script while its content is on the way. Nothing of the script runs yet.
+    pub async fn prepare(runner: &Runner, limits: &Limits) -> Result<Process> {
         let failed = || "cannot start the script's supervisor".to_owned();
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().context(failed)?;
         ours.set_nonblocking(true).context(failed)?;
@@ -69,41 +71,46 @@ impl Process {
         let supervisor = command.spawn().context(failed)?;
         // The command holds the supervisor's end of the channel open.
         drop(command);
-        let channel = BufReader::new(UnixStream::from_std(ours).context(failed)?);
-        let mark = plan.mark.clone();
-        #[cfg(target_os = "linux")]
-        let mut process = {
-            let group = runner.groups.as_ref().and_then(|groups| groups.make(&plan.limits));
-            Process { supervisor, channel, mark, group, memory: plan.limits.memory }
+        let mut process = Process {
+            supervisor,
+            channel: BufReader::new(UnixStream::from_std(ours).context(failed)?),
+            limits: *limits,
+            mark: String::new(),
+            #[cfg(target_os = "linux")]
+            group: runner.groups.as_ref().and_then(|groups| groups.make(limits)),
         };
+        // What the control group does not limit is limited for each process.
+        let data = (limits.memory > 0 && !process.in_group().0).then_some(limits.memory);
+        #[cfg(target_os = "linux")]
+        let group = process.group.as_ref().map(|group| group.path.clone());
         #[cfg(not(target_os = "linux"))]
-        let mut process = Process { supervisor, channel, mark };
-        let mut task = serde_json::to_vec(&process.task(runner, plan)).context(failed)?;
-        task.push(b'\n');
-        process.channel.write_all(&task).await.context(failed)?;
+        let group = None;
+        process.say(&Setting { group, data }).await?;
         Ok(process)
     }
 
-    /// What the control group does not limit is limited for each process.
-    fn task(&self, runner: &Runner, plan: &Plan) -> Task {
-        let limits = &plan.limits;
-        let _ = runner;
+    /// Has the script started.
+    pub async fn begin(&mut self, plan: &Plan) -> Result<()> {
+        self.mark.clone_from(&plan.mark);
+        let cpu = self.limits.cpu;
+        let cpu_seconds = (cpu > 0 && !self.in_group().1)
+            .then(|| (plan.seconds.saturating_mul(u64::from(cpu)) / 100).max(1));
+        self.say(&Task { plan: plan.clone(), cpu_seconds }).await
+    }
+
+    /// Whether a control group limits memory and processor.
+    fn in_group(&self) -> (bool, bool) {
         #[cfg(target_os = "linux")]
-        let (groups, memory, cpu) = match (&runner.groups, &self.group) {
-            (Some(groups), Some(group)) => {
-                (Some((group.path.clone(), groups.own().to_owned())), group.memory, group.cpu)
-            }
-            _ => (None, false, false),
-        };
+        return self.group.as_ref().map_or((false, false), |group| (group.memory, group.cpu));
         #[cfg(not(target_os = "linux"))]
-        let (groups, memory, cpu) = (None, false, false);
-        Task {
-            plan: plan.clone(),
-            groups,
-            data: (limits.memory > 0 && !memory).then_some(limits.memory),
-            cpu_seconds: (limits.cpu > 0 && !cpu)
-                .then(|| (plan.seconds.saturating_mul(u64::from(limits.cpu)) / 100).max(1)),
-        }
+        (false, false)
+    }
+
+    async fn say(&mut self, words: &impl Serialize) -> Result<()> {
+        let failed = || "cannot tell the script's supervisor".to_owned();
+        let mut line = serde_json::to_vec(words).context(failed)?;
+        line.push(b'\n');
+        self.channel.write_all(&line).await.context(failed)
     }
 
     pub fn output(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
@@ -133,7 +140,7 @@ impl Process {
         }
         #[cfg(target_os = "linux")]
         if self.group.as_ref().is_some_and(Group::ran_out_of_memory) {
-            remarks.push(format!("the command took more than {} bytes of memory", self.memory));
+            remarks.push(format!("the command took more than {} bytes of memory", self.limits.memory));
         }
         remarks
     }
@@ -145,14 +152,14 @@ impl Process {
             if let Some(group) = &self.group {
                 super::cgroup::kill(&group.path);
             }
+            if self.mark.is_empty() {
+                return true;
+            }
             let marks = [self.mark.clone()];
             let searched = tokio::task::spawn_blocking(move || super::tree::kill_marked(&marks)).await;
             searched.unwrap_or(false)
         }
         #[cfg(not(target_os = "linux"))]
-        {
-            let _ = &self.mark;
-            false
-        }
+        false
     }
 }

@@ -11,7 +11,7 @@ use super::{End, Folder, Outputs, Worker};
 use crate::duty::Stop;
 use crate::error::{Context, Error, Result};
 use crate::run::interpreter::{self, HEAD};
-use crate::run::{self, Ending, Plan};
+use crate::run::{self, Ending, Plan, Process};
 
 impl Worker {
     /// Runs a script in a folder of its own.
@@ -24,11 +24,20 @@ impl Worker {
         let name = assignment.content.as_ref().map(|content| content.name.as_str()).unwrap_or_default();
         let folder = Folder::make(&self.home, &assignment.command)?;
         let script = folder.0.join(name);
-        self.fetch(assignment, &mut stop, &script).await?;
-        let plan = self.plan(assignment, name, &script, &folder.0)?;
-        let started = self.start(assignment, &stop).await?;
-        let ran = run::run(&self.runner, &plan, stop, &mut output.stdout, &mut output.stderr).await;
-        let (ending, remarks) = ran;
+        let process = Process::prepare(&self.runner, &self.limits).await?;
+        let ready = async {
+            self.fetch(assignment, &mut stop, &script).await?;
+            let plan = self.plan(assignment, name, &script, &folder.0)?;
+            Ok((self.start(assignment, &stop).await?, plan))
+        };
+        let (started, plan) = match ready.await {
+            Ok(ready) => ready,
+            Err(error) => {
+                process.end().await;
+                return Err(error);
+            }
+        };
+        let (ending, remarks) = run::run(process, &plan, stop, &mut output.stdout, &mut output.stderr).await;
         let mut end = told(ending, assignment.timeout_seconds);
         end.errors.extend(remarks);
         Ok((started, end))
@@ -53,7 +62,6 @@ impl Worker {
             environment: environment(&self.path, folder, &self.home.files()),
             folder: folder.to_owned(),
             mark: format!("{}/{}", id.action, id.index),
-            limits: self.limits,
             seconds: assignment.timeout_seconds,
         })
     }

@@ -37,12 +37,17 @@ impl Agent {
         let output = enroll(&server.url(), &server.token(), &folder.path().join("data"), &[]).await;
         assert!(output.status.success(), "{output:?}");
         let mut agent = Agent { folder, child: None, machine: String::new() };
-        agent.machine = agent.settings().machine_id;
-        agent.change(|settings| {
+        agent.refresh();
+        agent
+    }
+
+    /// After the machine was enrolled.
+    pub fn refresh(&mut self) {
+        self.machine = self.settings().machine_id;
+        self.change(|settings| {
             settings.first_wait = 0.01;
             settings.longest_wait = 0.1;
         });
-        agent
     }
 
     /// An agent that runs.
@@ -124,7 +129,11 @@ pub struct Witness(PathBuf);
 
 impl Witness {
     pub fn new(agent: &Agent) -> Witness {
-        let path = agent.beside("witness");
+        Witness::named(agent, "witness")
+    }
+
+    pub fn named(agent: &Agent, name: &str) -> Witness {
+        let path = agent.beside(name);
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
         Witness(path)

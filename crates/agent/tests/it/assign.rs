@@ -65,7 +65,8 @@ async fn only_what_the_server_signed_for_this_machine_and_time_is_run() {
 async fn content_that_is_not_what_was_assigned_is_not_run() {
     let server = Server::start().await;
     let agent = Agent::running(&server).await;
-    let change: [(&str, fn(&mut jumpbag_wire::agent::AssignedContent)); 5] = [
+    type Change = fn(&mut jumpbag_wire::agent::AssignedContent);
+    let change: [(&str, Change); 5] = [
         ("has the SHA-256", |content| content.sha256 = "0".repeat(64)),
         ("another number of bytes", |content| content.size -= 1),
         ("cannot be the name", |content| content.name = "../touch.sh".into()),

@@ -71,7 +71,8 @@ async fn a_script_has_a_folder_and_an_environment_of_its_own_and_no_input() {
 async fn output_of_every_shape_arrives_byte_for_byte() {
     let server = Server::start().await;
     let agent = Agent::running(&server).await;
-    let cases: [(&str, &str, fn() -> Vec<u8>, fn() -> Vec<u8>); 6] = [
+    type Bytes = fn() -> Vec<u8>;
+    let cases: [(&str, &str, Bytes, Bytes); 6] = [
         ("nothing.sh", "exit 0", Vec::new, Vec::new),
         ("flood.sh", "head -c 100000000 /dev/zero | tr '\\0' x", || vec![b'x'; 100_000_000], Vec::new),
         ("binary.sh", r"printf '\377\376\000\200a\000'", || b"\xff\xfe\0\x80a\0".to_vec(), Vec::new),

@@ -11,16 +11,17 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use futures_util::{SinkExt, StreamExt};
 use jumpbag_wire::action::CommandType;
 use jumpbag_wire::agent::{
-    AssignedContent, Assignment, Chunk, CommandId, Enroll, Enrolled, FromAgent, FromServer, MAX_DATA,
-    Outcome, PROTOCOL, Stream, assignment_text, connect_text, enroll_text,
+    AssignedContent, Assignment, Chunk, CommandId, Enroll, FromAgent, FromServer, MAX_DATA, Outcome,
+    PROTOCOL, Stream, assignment_text, connect_text,
 };
 use jumpbag_wire::time::Timestamp;
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, broadcast};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+
+mod entrance;
 
 /// However slow the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -39,7 +40,6 @@ struct State {
     assigned: Vec<(CommandId, FromServer)>,
     contents: HashMap<CommandId, Vec<u8>>,
     outputs: BTreeMap<(CommandId, Stream), Vec<u8>>,
-    started: Vec<CommandId>,
     /// The first end of each command.
     finished: HashMap<CommandId, Outcome>,
     /// How often an end was said.
@@ -101,33 +101,6 @@ impl Server {
         let mut first = [0; 4];
         stream.peek(&mut first).await.ok()?;
         if &first == b"POST" { self.enroll(stream).await } else { self.talk(stream).await }
-    }
-
-    async fn enroll(&self, mut stream: TcpStream) -> Option<()> {
-        let mut request = Vec::new();
-        let body = loop {
-            stream.read_buf(&mut request).await.ok()?;
-            let text = String::from_utf8_lossy(&request);
-            let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-            if length.is_some_and(|length| length.parse::<usize>().unwrap() == body.len()) {
-                break body.to_owned();
-            }
-        };
-        let enroll: Enroll = serde_json::from_str(&body).ok()?;
-        let key = STANDARD.decode(&enroll.public_key).ok()?;
-        verify(&key, &enroll_text(&enroll.token, &enroll.public_key), &enroll.signature);
-        let answer = if enroll.token == "secret-1" {
-            let machine_id = hexadecimal(&key)[..40].to_owned();
-            let enrolled = Enrolled { machine_id, server_key: self.server_key() };
-            self.state().machines.push(enroll);
-            (200, serde_json::to_string(&enrolled).unwrap())
-        } else {
-            (403, r#"{"error":{"code":"Forbidden","message":"the token is used up"}}"#.to_owned())
-        };
-        let (status, text) = answer;
-        let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-        stream.write_all(answer.as_bytes()).await.ok()
     }
 
     #[allow(clippy::result_large_err)]
@@ -199,7 +172,7 @@ impl Server {
                     frames.0.push(chunk.write().unwrap().into());
                 }
             }
-            FromAgent::Started { command, .. } => state.started.push(command),
+            FromAgent::Started { .. } => {}
             FromAgent::Finished { command, outcome } => {
                 *state.said.entry(command.clone()).or_default() += 1;
                 if !whole(&state, &command, &outcome) {
@@ -333,10 +306,6 @@ impl Server {
         let total = self.state().assigned.len();
         let look = |state: &State| (state.events >= wanted || state.finished.len() == total).then_some(());
         self.until("events", look).await;
-    }
-
-    pub async fn started(&self, command: &CommandId) {
-        self.until("started", |state| state.started.contains(command).then_some(())).await;
     }
 
     pub async fn connected(&self, times: usize) {

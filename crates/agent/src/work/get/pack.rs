@@ -69,80 +69,108 @@ impl Packing {
     }
 
     fn folder(&mut self, root: &Path, metadata: &Metadata) -> Result<()> {
-        let top = PathBuf::from(name(root));
+        let top = name(root);
         let Outputs { stderr, file, .. } = &mut self.output;
-        let gzip = gzip(format!("{}.tar", top.display()), metadata, Spooled(file));
-        let mut archive = tar::Builder::new(gzip);
-        archive.follow_symlinks(false);
-        let mut left = self.limit;
-        let mut open = vec![(root.to_owned(), top, 0)];
-        let mut leave_out = |path: &Path, why: &str| {
-            // That it was left out is said as far as there is room.
-            let _ = stderr.write(format!("left out `{}`: {why}\n", path.display()).as_bytes());
-        };
-        while let Some((path, inside, depth)) = open.pop() {
+        let gzip = gzip(format!("{top}.tar"), metadata, Spooled(file));
+        let mut archive =
+            Archive { tar: tar::Builder::new(gzip), left: self.limit, given_up: &self.given_up, stderr };
+        archive.tar.follow_symlinks(false);
+        let mut open = vec![Place { path: root.to_owned(), inside: top.into(), depth: 0 }];
+        while let Some(place) = open.pop() {
             if self.given_up.load(Ordering::Relaxed) {
                 return Err(given_up());
             }
-            let metadata = match std::fs::symlink_metadata(&path) {
-                Ok(metadata) => metadata,
-                Err(error) => {
-                    leave_out(&path, &error.to_string());
-                    continue;
+            match archive.append(&place) {
+                Ok(below) => open.extend(below),
+                Err(Left::Out(why)) => archive.leave_out(&place.path, &why),
+                Err(Left::Unfinished(error)) => return Err(error),
+                Err(Left::TooMuch) => {
+                    let limit = self.limit;
+                    return Err(Error::new(format!(
+                        "it holds more than the {limit} bytes that may be fetched"
+                    )));
                 }
-            };
-            if metadata.is_dir() {
-                archive.append_dir(&inside, &path).context(|| "its folder".into())?;
-                if depth == MAX_DEPTH {
-                    leave_out(&path, "folders are too deep");
-                    continue;
-                }
-                match names(&path) {
-                    Ok(names) => {
-                        open.extend(
-                            names
-                                .into_iter()
-                                .rev()
-                                .map(|name| (path.join(&name), inside.join(&name), depth + 1)),
-                        );
-                    }
-                    Err(error) => leave_out(&path, &error.to_string()),
-                }
-            } else if metadata.is_symlink() {
-                match std::fs::read_link(&path) {
-                    Ok(target) => {
-                        let mut header = header(&metadata, tar::EntryType::Symlink, 0);
-                        archive
-                            .append_link(&mut header, &inside, &target)
-                            .context(|| "a link in it".into())?;
-                    }
-                    Err(error) => leave_out(&path, &error.to_string()),
-                }
-            } else if metadata.is_file() {
-                match check::open_file(&path).and_then(|file| Ok((file.metadata()?, file))) {
-                    Ok((metadata, file)) => {
-                        left = left.checked_sub(metadata.len()).ok_or_else(|| {
-                            Error::new(format!(
-                                "it holds more than the {} bytes that may be fetched",
-                                self.limit
-                            ))
-                        })?;
-                        let mut header = header(&metadata, tar::EntryType::Regular, metadata.len());
-                        let source = Watched { source: file, given_up: &self.given_up };
-                        let source = Padded { source, left: metadata.len() };
-                        archive
-                            .append_data(&mut header, &inside, source)
-                            .context(|| "a file in it".into())?;
-                    }
-                    Err(error) => leave_out(&path, &error.to_string()),
-                }
-            } else {
-                leave_out(&path, "it is neither a file nor a folder");
             }
         }
-        let gzip = archive.into_inner().context(|| "it".into())?;
+        let gzip = archive.tar.into_inner().context(|| "it".into())?;
         gzip.finish().context(|| "it".into())?;
         Ok(())
+    }
+}
+
+/// Something in a folder.
+struct Place {
+    path: PathBuf,
+    /// Its name in the archive.
+    inside: PathBuf,
+    depth: usize,
+}
+
+/// Why something is not in the archive.
+enum Left {
+    /// The rest goes on without it.
+    Out(String),
+    Unfinished(Error),
+    TooMuch,
+}
+
+impl From<io::Error> for Left {
+    fn from(error: io::Error) -> Left {
+        Left::Out(error.to_string())
+    }
+}
+
+struct Archive<'a> {
+    tar: tar::Builder<GzEncoder<Spooled<'a>>>,
+    /// Bytes that there is room for.
+    left: u64,
+    given_up: &'a AtomicBool,
+    stderr: &'a mut Output,
+}
+
+impl Archive<'_> {
+    /// Takes in one thing; of a folder returns what is in it, the first to come last.
+    fn append(&mut self, Place { path, inside, depth }: &Place) -> std::result::Result<Vec<Place>, Left> {
+        let broken = |error: io::Error| Left::Unfinished(Error::new(error.to_string()));
+        let metadata = std::fs::symlink_metadata(path)?;
+        if metadata.is_dir() {
+            let names = if *depth < MAX_DEPTH { names(path) } else { Ok(Vec::new()) };
+            let mut header = header(&metadata, tar::EntryType::Directory, 0);
+            self.tar.append_data(&mut header, inside, io::empty()).map_err(broken)?;
+            if *depth == MAX_DEPTH {
+                return Err(Left::Out("what is in it is too deep".into()));
+            }
+            let below = names?.into_iter().rev().map(|name| Place {
+                path: path.join(&name),
+                inside: inside.join(&name),
+                depth: depth + 1,
+            });
+            return Ok(below.collect());
+        }
+        if metadata.is_symlink() {
+            let target = std::fs::read_link(path)?;
+            let mut header = header(&metadata, tar::EntryType::Symlink, 0);
+            self.tar.append_link(&mut header, inside, &target).map_err(broken)?;
+        } else if metadata.is_file() {
+            let file = check::open_file(path)?;
+            let metadata = file.metadata()?;
+            self.left = self.left.checked_sub(metadata.len()).ok_or(Left::TooMuch)?;
+            let mut header = header(&metadata, tar::EntryType::Regular, metadata.len());
+            let source = Watched { source: file, given_up: self.given_up };
+            let mut source = Padded { source, left: metadata.len(), short: None };
+            self.tar.append_data(&mut header, inside, &mut source).map_err(broken)?;
+            if let Some(why) = source.short {
+                self.leave_out(path, &why);
+            }
+        } else {
+            return Err(Left::Out("it is neither a file nor a folder".into()));
+        }
+        Ok(Vec::new())
+    }
+
+    fn leave_out(&mut self, path: &Path, why: &str) {
+        // It is told as far as there is room.
+        let _ = self.stderr.write(format!("left out `{}`: {why}\n", path.display()).as_bytes());
     }
 }
 
@@ -205,23 +233,65 @@ impl<R: Read> Read for Watched<'_, R> {
     }
 }
 
-/// A file that has exactly the size that its header says, though it may shrink or grow meanwhile.
+/// A file that has exactly the size that its header says, though it may shrink, grow or turn out unreadable meanwhile.
 struct Padded<R> {
     source: R,
     left: u64,
+    /// Why zeros stand for the rest.
+    short: Option<String>,
 }
 
 impl<R: Read> Read for Padded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let room = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let read = match self.source.read(&mut buffer[..room])? {
-            0 => {
-                buffer[..room].fill(0);
-                room
+        let read = match self.source.read(&mut buffer[..room]) {
+            _ if self.short.is_some() => 0,
+            Ok(0) if room > 0 => {
+                self.short = Some(format!("it became shorter; zeros stand for its last {} bytes", self.left));
+                0
             }
-            read => read,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
+            // It was given up.
+            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Error>()) => return Err(error),
+            Err(error) => {
+                self.short = Some(format!("{error}; zeros stand for its last {} bytes", self.left));
+                0
+            }
+        };
+        let read = if read == 0 {
+            buffer[..room].fill(0);
+            room
+        } else {
+            read
         };
         self.left -= read as u64;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_shrinks_has_the_size_that_was_told() {
+        let mut padded = Padded { source: &b"abc"[..], left: 5, short: None };
+        let mut read = Vec::new();
+        padded.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"abc\0\0");
+        assert_eq!(padded.short.unwrap(), "it became shorter; zeros stand for its last 2 bytes");
+        let mut padded = Padded { source: &b"abcdef"[..], left: 5, short: None };
+        read.clear();
+        padded.read_to_end(&mut read).unwrap();
+        assert_eq!((read.as_slice(), padded.short), (&b"abcde"[..], None));
+    }
+
+    #[test]
+    fn reading_that_is_given_up_ends() {
+        let given_up = AtomicBool::new(true);
+        let source = Watched { source: io::repeat(b'x'), given_up: &given_up };
+        let mut padded = Padded { source, left: 5, short: None };
+        assert!(padded.read_to_end(&mut Vec::new()).is_err());
     }
 }
