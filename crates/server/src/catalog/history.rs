@@ -275,36 +275,36 @@ pub async fn contradictions(tx: &mut Tx) -> Result<Vec<String>, CatalogError> {
         (
             "select f.id from files f where not exists \
              (select 1 from versions v where v.file = f.id and v.number = f.version)",
-            "has no current version",
+            "file `{}` has no current version",
         ),
         (
             "select f.id from files f join versions v on v.file = f.id and v.number = f.version \
              where (f.deleted_at is null) <> (v.died is null)",
-            "lives and is deleted at once",
+            "file `{}` lives and is deleted at once",
         ),
         (
             "select v.file from versions v join files f on f.id = v.file \
              where v.number <> f.version and v.died is null",
-            "has a living version that is not the current one",
+            "file `{}` has a living version that is not the current one",
         ),
         (
             "select v.file from versions v where not exists (select 1 from contents c where c.id = v.content)",
-            "has a version without content",
+            "file `{}` has a version without content",
         ),
         (
             "select t.files from tenant t where t.files <> (select count(*) from files f where f.deleted_at is null)",
-            "is the number of files that the tenant's row tells, which is wrong",
+            "the tenant's row has a wrong number of files: {}",
         ),
         (
             "select t.bytes from tenant t where t.bytes <> \
              (select cast(coalesce(sum(size), 0) as bigint) from contents)",
-            "is the number of bytes that the tenant's row tells, which is wrong",
+            "the tenant's row has a wrong number of bytes: {}",
         ),
     ];
     let mut found = Vec::new();
     for (sql, problem) in checks {
         for mut row in tx.query(sql, &[]).await? {
-            found.push(format!("file `{}` {problem}", row.take::<i64>()?));
+            found.push(problem.replace("{}", &row.take::<i64>()?.to_string()));
         }
     }
     Ok(found)

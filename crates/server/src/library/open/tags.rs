@@ -167,7 +167,7 @@ mod tests {
                 prop_assert!(own.fit(number, piece));
                 // In another place, under the tags of another blob, or again after the end.
                 for elsewhere in (0..=pieces.len()).filter(|elsewhere| *elsewhere != number) {
-                    prop_assert!(!own.fit(elsewhere, piece));
+                    prop_assert_eq!(own.fit(elsewhere, piece), pieces.get(elsewhere) == Some(piece));
                 }
                 for elsewhere in 0..=other.len() {
                     prop_assert_eq!(others.fit(elsewhere, piece), other.get(elsewhere) == Some(piece));
