@@ -3,9 +3,9 @@
 
 mod actions;
 mod agent;
-//mod hostile;
+mod hostile;
 mod listing;
-//mod played;
+mod played;
 mod requests;
 mod results;
 mod story;

@@ -46,7 +46,8 @@ async fn an_enrolment_lets_in_as_many_as_it_says_and_no_longer() {
 
 /// Lets all that is there expire.
 async fn expire(bag: &Jumpbag) {
-    let catalog = Catalog::open_sqlite(&bag.data_dir().join("catalog.db")).await.expect("the server's catalog");
+    let catalog =
+        Catalog::open_sqlite(&bag.data_dir().join("catalog.db")).await.expect("the server's catalog");
     let sql = "update enrollments set expires_at = 1";
     let changed: Result<u64, CatalogError> =
         catalog.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await })).await;
@@ -96,7 +97,10 @@ async fn who_cannot_prove_to_be_a_machine_is_cut_off() {
     assert_eq!(second.hear().await, Err(4403));
     assert_eq!(refusals(&client).await.len(), 5);
     // Something else than a proof.
-    for message in [json!({ "type": "started", "command": { "action": "a", "index": 0 }, "time": "2024-01-01T00:00:00Z" }), json!(7)] {
+    for message in [
+        json!({ "type": "started", "command": { "action": "a", "index": 0 }, "time": "2024-01-01T00:00:00Z" }),
+        json!(7),
+    ] {
         let mut line = Line::open(&bag).await;
         line.hear().await.expect("the server's word");
         line.say(&message).await;
@@ -150,7 +154,10 @@ async fn an_assignment_is_signed_for_one_machine() {
     key.verify(assignment_text(text).as_bytes(), &signature).expect("the server's signature");
     assert!(key.verify(text.as_bytes(), &signature).is_err(), "of this text alone it is none");
     let assignment: Value = serde_json::from_str(text).expect("JSON");
-    assert_eq!((&assignment["machineId"], &assignment["command"]["action"]), (&json!(played.machine), &json!(action)));
+    assert_eq!(
+        (&assignment["machineId"], &assignment["command"]["action"]),
+        (&json!(played.machine), &json!(action))
+    );
     assert_eq!(assignment["content"], json!({ "name": "a.txt", "sha256": file["sha256"], "size": 3 }));
     assert_eq!(assignment["timeoutSeconds"], 600);
     // It is told again to whoever connects again.
@@ -160,7 +167,10 @@ async fn an_assignment_is_signed_for_one_machine() {
     let mut line = played.connected(&bag).await;
     line.hear().await.expect("an assignment");
     super::cancel(&client, &action).await.expect_status(200);
-    assert_eq!(line.hear().await, Ok(json!({ "type": "cancel", "command": { "action": action, "index": 0 } })));
+    assert_eq!(
+        line.hear().await,
+        Ok(json!({ "type": "cancel", "command": { "action": action, "index": 0 } }))
+    );
 }
 
 fn outcome(output: Value) -> Value {
@@ -191,7 +201,8 @@ async fn a_machine_has_no_part_in_the_work_of_another() {
     line.frame(2, &chunk.write().expect("a frame")).await;
     assert_eq!(line.hear().await, Err(4404));
     assert_eq!(show(&client, &action).await, before);
-    let output = client.get(&format!("/api/machineactions/{action}/commands/0/stdout")).await.expect_status(200);
+    let output =
+        client.get(&format!("/api/machineactions/{action}/commands/0/stdout")).await.expect_status(200);
     assert_eq!(output.text(), "");
 }
 
@@ -208,14 +219,19 @@ async fn a_result_counts_once_and_not_before_its_output_is_there() {
     let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
     let ends = json!([{ "stream": "stdout", "size": 5, "sha256": digest }]);
     let finished = json!({ "type": "finished", "command": command, "outcome": outcome(ends) });
-    let kept = |offset: u64| json!({ "type": "kept", "command": command, "stream": "stdout", "offset": offset });
+    let kept =
+        |offset: u64| json!({ "type": "kept", "command": command, "stream": "stdout", "offset": offset });
     line.say(&finished).await;
     assert_eq!(line.hear().await, Ok(kept(0)), "nothing of it is there");
     let chunk = |offset: u64, data: &'static str| {
         let id = CommandId { action: action.clone(), index: 0 };
-        Chunk { command: id, stream: Some(Stream::Stdout), offset, data: data.into() }.write().expect("a frame")
+        Chunk { command: id, stream: Some(Stream::Stdout), offset, data: data.into() }
+            .write()
+            .expect("a frame")
     };
-    for (offset, data, durable) in [(1, "ello", 0), (0, "hel", 3), (0, "hel", 3), (2, "llo", 5), (0, "XXXXX", 5)] {
+    for (offset, data, durable) in
+        [(1, "ello", 0), (0, "hel", 3), (0, "hel", 3), (2, "llo", 5), (0, "XXXXX", 5)]
+    {
         line.frame(2, &chunk(offset, data)).await;
         assert_eq!(line.hear().await, Ok(kept(durable)), "{data} at {offset}");
     }

@@ -131,7 +131,7 @@ async fn actions_are_listed_newest_first() {
     assert_eq!((&shown["type"], &shown["requestSource"]), (&json!("LiveResponse"), &json!("PublicApi")));
     for absent in ["x".to_owned(), uuid::Uuid::new_v4().to_string()] {
         let answer = client.get(&format!("/api/machineactions/{absent}")).await.expect_status(404);
-        assert_eq!(answer.error_code(), "NotFound");
+        assert_eq!(answer.error_code(), "ResourceNotFound");
         cancel(&client, &absent).await.expect_status(404);
     }
 }

@@ -52,7 +52,8 @@ impl Played {
     /// A machine that is in.
     pub async fn enrolled(bag: &Jumpbag) -> Played {
         let mut played = Played::new();
-        let answer = played.ask_in(bag, &token(&super::line(bag, &[]).await), None).await.expect_status(200).json();
+        let answer =
+            played.ask_in(bag, &token(&super::line(bag, &[]).await), None).await.expect_status(200).json();
         played.machine = answer["machineId"].as_str().expect("an id").to_owned();
         played.server_key = answer["serverKey"].as_str().expect("a key").to_owned();
         played

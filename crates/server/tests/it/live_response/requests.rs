@@ -94,7 +94,7 @@ async fn a_machine_that_is_not_there_is_told_before_the_body() {
             assert!([400, 404].contains(&answer.status), "{path}: {}", answer.text());
         }
         let answer = client.get(&format!("/api/machines/{machine}")).await.expect_status(404);
-        assert_eq!(answer.error_code(), "NotFound");
+        assert_eq!(answer.error_code(), "ResourceNotFound");
     }
     let token = bag.token(&["Machine.LiveResponse"]).await;
     let mut raw = Raw::connect(&bag.url()).await;
