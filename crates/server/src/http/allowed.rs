@@ -106,14 +106,6 @@ impl Needs for ResultRead {
     const FAMILY: Family = Family::Results;
 }
 
-/// Anything that is granted here, for what tells nothing.
-pub struct Anybody;
-
-impl Needs for Anybody {
-    const ANY_OF: &'static [Permission] = Permission::ALL;
-    const FAMILY: Family = Family::Machines;
-}
-
 /// A caller who may do what `N` needs.
 pub struct Allowed<N> {
     pub caller: Arc<Caller>,

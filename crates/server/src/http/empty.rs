@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::response::Response;
 
-use super::allowed::{Allowed, Anybody};
+use super::allowed::{Allowed, MachineRead};
 use super::answer;
 use super::edge::Context;
 use crate::error::Error;
@@ -15,10 +15,10 @@ use crate::error::Error;
 #[utoipa::path(
     get, path = "/api/alerts", tag = "machines", operation_id = "listAlerts",
     responses((status = 200, description = "An empty collection, for connectors that ask for it when they start")),
-    security(("oauth2" = []))
+    security(("oauth2" = ["Machine.Read.All"]), ("oauth2" = ["Machine.ReadWrite.All"]))
 )]
 pub async fn alerts(
-    _: Allowed<Anybody>,
+    _: Allowed<MachineRead>,
     Extension(context): Extension<Arc<Context>>,
 ) -> Result<Response, Error> {
     empty(&context, "Alerts")
@@ -28,10 +28,10 @@ pub async fn alerts(
 #[utoipa::path(
     get, path = "/api/indicators", tag = "machines", operation_id = "listIndicators",
     responses((status = 200, description = "An empty collection, for connectors that ask for it when they start")),
-    security(("oauth2" = []))
+    security(("oauth2" = ["Machine.Read.All"]), ("oauth2" = ["Machine.ReadWrite.All"]))
 )]
 pub async fn indicators(
-    _: Allowed<Anybody>,
+    _: Allowed<MachineRead>,
     Extension(context): Extension<Arc<Context>>,
 ) -> Result<Response, Error> {
     empty(&context, "Indicators")
