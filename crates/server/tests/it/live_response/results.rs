@@ -5,7 +5,8 @@ use http::Method;
 use super::agent::Agent;
 use super::{act, link, operator, options, put_file, reaches};
 
-#[tokio::test]
+both_databases!(a_link_is_good_for_one_result_and_for_a_while,);
+
 async fn a_link_is_good_for_one_result_and_for_a_while() {
     let bag = options().start().await;
     let agent = Agent::running(&bag).await;
