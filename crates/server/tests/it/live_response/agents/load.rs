@@ -22,7 +22,8 @@ const INTERRUPTED: &str = "the agent was stopped while the command ran";
 const WAITING: u64 = 4;
 /// An action ends in less than the minute after which an agent says an end again without being asked.
 const ENDS_WITHIN: Duration = Duration::from_secs(50);
-const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >> \"$2\"\n\
+/// Some take a while, so that more are killed in their midst.
+const SCRIPT: &str = "#!/bin/sh\necho \"$1\" >> \"$2\"\necho \"begin $1\"\nsleep \"$4\"\n\
     [ \"$3\" = 0 ] || seq -f \"line %.0f of $1\" 1 \"$3\"\necho \"oh $1\" >&2\necho \"end $1\"\n";
 
 /// Whether commands may fail because their agent was killed.
@@ -60,7 +61,7 @@ fn lines(number: u64) -> u64 {
 
 fn stdout(number: u64) -> String {
     let lines: String = (1..=lines(number)).map(|line| format!("line {line} of {number}\n")).collect();
-    format!("{lines}end {number}\n")
+    format!("begin {number}\n{lines}end {number}\n")
 }
 
 impl Load<'_> {
@@ -104,7 +105,9 @@ impl Load<'_> {
     /// Makes an action; `false` when nobody answers, and it may have been made or not.
     async fn make(&self, client: &Client, machine: &str) -> bool {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let args = json!([number.to_string(), self.ledger.display().to_string(), lines(number).to_string()]);
+        let ledger = self.ledger.display().to_string();
+        let pause = if number % 5 == 1 { "0.2" } else { "0" };
+        let args = json!([number.to_string(), ledger, lines(number).to_string(), pause]);
         let script = json!({ "type": "RunScript", "params": [param("ScriptName", "short.sh"), param("ArgsList", args)] });
         let commands = match number % 7 {
             0 => vec![put_file("short.sh"), script, get_file("short.sh")],
@@ -138,8 +141,9 @@ impl Load<'_> {
             (open(&client, "").await == Some(0)).then_some(())
         })
         .await;
-        for (id, shown) in self.over.lock().expect("no test panics inside").iter() {
-            assert_eq!(without_address(show(&client, id).await), *shown, "what is over does not change");
+        let over = std::mem::take(&mut *self.over.lock().expect("no test panics inside"));
+        for (id, shown) in over {
+            assert_eq!(without_address(show(&client, &id).await), shown, "what is over does not change");
         }
         let all = client.get("/api/machineactions?$top=10000").await.expect_status(200).value();
         let ran = self.ran();
