@@ -5,6 +5,7 @@ mod actions;
 mod agent;
 mod hostile;
 mod listing;
+mod live;
 mod played;
 mod requests;
 mod results;
