@@ -12,7 +12,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jumpbag_wire::action::{ActionCommand, ActionStatus, Command, CommandStatus, MachineAction};
-use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, Outcome, assignment_text};
+use jumpbag_wire::agent::{
+    AssignedContent, Assignment, CommandId, Outcome, OutputEnd, Stream, assignment_text,
+};
 use jumpbag_wire::time::Timestamp;
 use tokio::sync::watch;
 
@@ -259,12 +261,19 @@ impl Actions {
         Ok((file.sha256, file.size))
     }
 
-    /// Whether a command of a machine is not to be run any more.
+    /// Whether a command of a machine is not to be run any more. So is one that is not known: this server was restored
+    /// from a backup since.
+    ///
+    /// # Errors
+    /// `NotFound` when it is another machine's.
     pub async fn is_over(&self, machine: &str, command: CommandId) -> Result<bool, Error> {
         let machine = machine.to_owned();
         self.catalog
             .read(move |tx| {
                 Box::pin(async move {
+                    if actions::find(tx, &known(&command.action)?).await?.is_none() {
+                        return Ok(true);
+                    }
                     let (action, row) = of_machine(tx, &machine, &command).await?;
                     Ok(action.status.is_final() || row.has_ended())
                 })
@@ -319,18 +328,13 @@ async fn finished(
     if row.has_ended() {
         return Ok(true);
     }
-    for end in &outcome.output {
-        let id = OutputId { action: action.number, command: row.number, stream: end.stream };
-        if actions::output_size(tx, id).await? != end.size {
-            return Ok(false);
-        }
-    }
+    let Some(ends) = ends(tx, action.number, row.number, &outcome.output).await? else { return Ok(false) };
     row.status = if outcome.succeeded { CommandStatus::Completed } else { CommandStatus::Failed };
     row.started_at = row.started_at.or(outcome.started.map(|at| at.min(now)));
     row.ended_at = Some(outcome.ended.min(now));
     row.errors = outcome.errors;
     row.exit_code = outcome.exit_code;
-    row.ends = Some(outcome.output);
+    row.ends = Some(ends);
     actions::set_command(tx, action.number, &row).await?;
     if action.status.is_final() {
         // It was cancelled, or given up: what its machine says later is kept, its status too.
@@ -351,6 +355,28 @@ async fn finished(
         }
     }
     Ok(true)
+}
+
+/// How the streams of a command end, or nothing when there is less here than its machine tells of. What is more here
+/// counts: the machine has lost some of it since, as one that stops without a warning may.
+async fn ends(
+    tx: &mut Tx,
+    action: i64,
+    command: i64,
+    told: &[OutputEnd],
+) -> Result<Option<Vec<OutputEnd>>, Error> {
+    let mut ends = Vec::new();
+    for stream in [Stream::Stdout, Stream::Stderr, Stream::File] {
+        let size = actions::output_size(tx, OutputId { action, command, stream }).await?;
+        match told.iter().find(|end| end.stream == stream) {
+            Some(end) if size < end.size => return Ok(None),
+            Some(end) if size == end.size => ends.push(end.clone()),
+            // Nobody has measured all of it.
+            _ if size > 0 => ends.push(OutputEnd { stream, size, sha256: String::new() }),
+            _ => {}
+        }
+    }
+    Ok(Some(ends))
 }
 
 /// An action as the wire shows it.

@@ -119,7 +119,7 @@ impl Stores {
 
 impl App {
     pub async fn new(settings: Settings, stores: Stores, now: Timestamp) -> Result<App, crate::error::Error> {
-        let library = stores.library(&settings);
+        let (library, actions) = (stores.library(&settings), stores.actions(&settings));
         let Stores { catalog, blobs } = stores;
         let access = Access::open(&settings, Arc::clone(&catalog), now).await?;
         let key_file = settings.audit_key_file.as_deref();
@@ -149,7 +149,7 @@ impl App {
             webhooks: Webhooks::new(Arc::clone(&catalog), hooks),
             listings: Cache::default(),
             machines: Machines::new(Arc::clone(&catalog)),
-            actions: Actions::new(Arc::clone(&catalog), blobs.clone(), rules),
+            actions,
             agent_key,
             hub: Arc::default(),
             settings,

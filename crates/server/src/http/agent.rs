@@ -170,15 +170,25 @@ impl Session {
         match message {
             FromAgent::Prove { .. } => Err(Error::Forbidden("a proof comes once".into())),
             FromAgent::Started { command, time } => {
-                match actions.started(machine, command.clone(), time, now).await? {
-                    true => Ok(()),
-                    false => self.tell(&FromServer::Cancel { command }).await,
+                match actions.started(machine, command.clone(), time, now).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => self.tell(&FromServer::Cancel { command }).await,
+                    Err(why) => self.stop(machine, command, why).await,
                 }
             }
-            FromAgent::Fetch { command, offset } => self.send_content(machine, command, offset).await,
+            FromAgent::Fetch { command, offset } => {
+                match self.send_content(machine, command.clone(), offset).await {
+                    Err(why) => self.stop(machine, command, why).await,
+                    sent => sent,
+                }
+            }
             FromAgent::Finished { command, outcome } => {
                 let ends = outcome.output.clone();
-                if actions.finished(machine, command.clone(), outcome, now).await? {
+                let recorded = match actions.finished(machine, command.clone(), outcome, now).await {
+                    Err(Error::NotFound(_)) => actions.is_over(machine, command.clone()).await?,
+                    recorded => recorded?,
+                };
+                if recorded {
                     self.tell(&FromServer::Recorded { command: command.clone() }).await?;
                     if told.as_ref() == Some(&command) {
                         *told = None;
@@ -202,7 +212,10 @@ impl Session {
 
     async fn keep(&mut self, machine: &str, chunk: Chunk) -> Result<(), Error> {
         let (command, stream) = (chunk.command.clone(), chunk.stream);
-        let offset = self.app.actions.keep(machine, chunk).await?;
+        let offset = match self.app.actions.keep(machine, chunk).await {
+            Ok(offset) => offset,
+            Err(why) => return self.stop(machine, command, why).await,
+        };
         if let Some(stream) = stream {
             self.tell(&FromServer::Kept { command: command.clone(), stream, offset }).await?;
         }
@@ -210,6 +223,18 @@ impl Session {
         match self.app.actions.is_over(machine, command.clone()).await? {
             true => self.tell(&FromServer::Cancel { command }).await,
             false => Ok(()),
+        }
+    }
+
+    /// Has an agent stop what it asks about in vain because it is over.
+    ///
+    /// # Errors
+    /// What it was told instead, when it is not.
+    async fn stop(&mut self, machine: &str, command: CommandId, why: Error) -> Result<(), Error> {
+        let missing = matches!(why, Error::NotFound(_));
+        match missing && self.app.actions.is_over(machine, command.clone()).await? {
+            true => self.tell(&FromServer::Cancel { command }).await,
+            false => Err(why),
         }
     }
 

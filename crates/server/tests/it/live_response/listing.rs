@@ -7,12 +7,13 @@ use super::agent::Agent;
 use super::{act, cancel, get_file, operator, options};
 use crate::support::client::Client;
 
+both_databases!(machines_are_asked_for_by_what_they_are, tags_come_and_go, actions_are_listed_newest_first,);
+
 async fn ids(client: &Client, query: &str) -> Vec<String> {
     let answer = client.get(query).await.expect_status(200);
     answer.value().iter().map(|entity| entity["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-#[tokio::test]
 async fn machines_are_asked_for_by_what_they_are() {
     let bag = options().start().await;
     let mut machines = Vec::new();
@@ -74,7 +75,6 @@ async fn machines_are_asked_for_by_what_they_are() {
     assert!(by_name["@odata.context"].as_str().is_some_and(|context| context.ends_with("#Machines/$entity")));
 }
 
-#[tokio::test]
 async fn tags_come_and_go() {
     let bag = options().start().await;
     let agent = Agent::enrolled(&bag, &[]).await;
@@ -110,7 +110,6 @@ async fn tags_come_and_go() {
     );
 }
 
-#[tokio::test]
 async fn actions_are_listed_newest_first() {
     let bag = options().start().await;
     let (one, two) = (Agent::enrolled(&bag, &[]).await, Agent::enrolled(&bag, &[]).await);

@@ -8,7 +8,8 @@ use jumpbag_wire::time::Timestamp;
 use super::agent::Agent;
 use super::{act, get_file, link, operator, options, put_file, reaches, script};
 
-#[tokio::test]
+both_databases!(a_link_is_good_for_one_result_and_for_a_while,);
+
 async fn a_link_is_good_for_one_result_and_for_a_while() {
     let bag = options().start().await;
     let agent = Agent::running(&bag).await;
