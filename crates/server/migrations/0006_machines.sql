@@ -25,6 +25,7 @@ create table machines (
     first_seen integer not null,
     last_seen integer not null,
     enrollment text not null references enrollments (id),
+    ip_address text,
     revoked_at integer
 );
 create index machines_name on machines (name);
@@ -97,4 +98,5 @@ create table output (
     foreign key (action, command) references commands (action, number),
     check ((bytes is null) <> (blob is null))
 );
+create index actions_final on actions (updated_at) where status not in ('Pending', 'InProgress');
 create unique index output_blob on output (blob) where blob is not null;

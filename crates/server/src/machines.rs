@@ -38,7 +38,14 @@ const fn property(name: &'static str, column: &'static str, kind: Kind) -> Prope
     Property { name, column, kind }
 }
 
-/// What may be asked of the collection. What nobody measures here is the same for all.
+const fn shown_only(name: &'static str) -> Property {
+    Property { name, column: "null", kind: Kind::Shown }
+}
+
+/// Stands for the time since which a machine must have been seen to be active.
+const ACTIVE_SINCE: &str = "{active since}";
+
+/// What may be asked of the collection. What nobody measures here is the same for all, as [`shown`] tells it.
 pub static SET: EntitySet = EntitySet {
     name: "Machines",
     properties: &[
@@ -50,6 +57,34 @@ pub static SET: EntitySet = EntitySet {
         property("version", "m.version", Kind::Text),
         property("lastExternalIpAddress", "m.address", Kind::Text),
         property("machineTags", machines::TAGS, Kind::Texts),
+        property("lastIpAddress", "m.ip_address", Kind::Text),
+        property(
+            "healthStatus",
+            "(cast(case when m.last_seen > {active since} then 'Active' else 'Inactive' end as text) collate \"C\")",
+            Kind::Text,
+        ),
+        property("deviceValue", "(cast('Normal' as text) collate \"C\")", Kind::Text),
+        property("riskScore", "(cast('None' as text) collate \"C\")", Kind::Text),
+        property("exposureLevel", "(cast('None' as text) collate \"C\")", Kind::Text),
+        property("onboardingStatus", "(cast('Onboarded' as text) collate \"C\")", Kind::Text),
+        property("defenderAvStatus", "(cast('NotSupported' as text) collate \"C\")", Kind::Text),
+        property("managedBy", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        property("managedByStatus", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        property("aadDeviceId", "(cast(null as text) collate \"C\")", Kind::Text),
+        property("rbacGroupName", "(cast(null as text) collate \"C\")", Kind::Text),
+        property("rbacGroupId", "(cast(0 as bigint))", Kind::Int),
+        property("isAadJoined", "(1 = 0)", Kind::Bool),
+        shown_only("mergedIntoMachineId"),
+        shown_only("isPotentialDuplication"),
+        shown_only("isExcluded"),
+        shown_only("exclusionReason"),
+        shown_only("osVersion"),
+        shown_only("osProcessor"),
+        shown_only("osArchitecture"),
+        shown_only("osBuild"),
+        shown_only("agentVersion"),
+        shown_only("ipAddresses"),
+        shown_only("vmMetadata"),
     ],
     max_top: MAX_PAGE,
     searchable: false,
@@ -258,8 +293,11 @@ impl Machines {
     }
 
     /// One page of what a query asks for.
-    pub async fn list(&self, query: Query) -> Result<Listed<MachineRow>, Error> {
-        let (page, limit) = paged(&query, MAX_PAGE)?;
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Listed<MachineRow>, Error> {
+        let (mut page, limit) = paged(&query, MAX_PAGE)?;
+        let active_since = now.plus_secs(-ACTIVE_SECS).micros().to_string();
+        page.order = page.order.replace(ACTIVE_SINCE, &active_since);
+        page.filter = page.filter.map(|(sql, params)| (sql.replace(ACTIVE_SINCE, &active_since), params));
         let rows = self.catalog.snapshot(move |tx| {
             Box::pin(async move {
                 let rows = machines::list(tx, &page).await?;
@@ -270,7 +308,7 @@ impl Machines {
         rows.await
     }
 
-    /// Cuts a machine off.
+    /// Cuts a machine off, and ends what it was to do.
     pub async fn revoke(&self, id: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let id = id.to_ascii_lowercase();
         self.catalog
@@ -282,7 +320,8 @@ impl Machines {
                     let before = json!({ "computerDnsName": row.facts.computer_dns_name });
                     let change =
                         Change { action: "machine.revoke", target: &id, before: Some(before), after: None };
-                    Ok(audit::append(tx, now, &actor, turn, change).await?)
+                    audit::append(tx, now, &actor, turn, change).await?;
+                    crate::actions::end_all_of(tx, &id, &actor, now).await
                 })
             })
             .await
@@ -422,8 +461,7 @@ fn check_tag(tag: String) -> Result<String, Error> {
 /// A machine as the wire shows it. Of what nobody measures here, the neutral value.
 pub fn shown(row: MachineRow, now: Timestamp) -> Machine {
     let active = row.last_seen > now.plus_secs(-ACTIVE_SECS);
-    let own = |address: &&jumpbag_wire::machine::IpAddress| address.kind != "SoftwareLoopback";
-    let last_ip = row.facts.ip_addresses.iter().find(own).map(|address| address.ip_address.clone());
+    let last_ip = machines::ip_address(&row.facts).map(str::to_owned);
     Machine {
         id: row.id,
         merged_into_machine_id: None,

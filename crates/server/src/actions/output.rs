@@ -30,6 +30,7 @@ impl Actions {
             return Err(Error::InvalidRequestBody("a chunk of no output stream".into()));
         };
         let (machine, command) = (machine.to_owned(), chunk.command.clone());
+        let end = chunk.offset + chunk.data.len() as u64;
         let at = self.catalog.read(move |tx| {
             Box::pin(async move {
                 let (action, row) = of_machine(tx, &machine, &command).await?;
@@ -39,7 +40,6 @@ impl Actions {
             })
         });
         let (id, size, ended) = at.await?;
-        let end = chunk.offset + chunk.data.len() as u64;
         if ended || chunk.offset > size || end <= size {
             return Ok(size);
         }
@@ -62,6 +62,7 @@ impl Actions {
             })
             .await?;
         if appended {
+            self.stirred.send_replace(());
             return Ok(end);
         }
         if let Place::Blob(key) = &place {
@@ -111,6 +112,6 @@ impl Actions {
     }
 }
 
-fn no_command(index: u32) -> Error {
+pub(super) fn no_command(index: u32) -> Error {
     Error::NotFound(format!("the action has no command {index}: they are counted from 0"))
 }

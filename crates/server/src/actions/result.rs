@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jumpbag_wire::action::CommandType;
-use jumpbag_wire::agent::Stream;
+use jumpbag_wire::agent::{OutputEnd, Stream};
 
 use super::output::Output;
 use super::{Actions, known};
@@ -32,7 +32,7 @@ impl Actions {
     /// What a command brought.
     ///
     /// # Errors
-    /// `NotFound` when there is no such command, or it has not ended.
+    /// `NotFound` when there is no such command, it has not ended, or it was to bring a file and did not.
     pub async fn result(&self, action: &str, index: u32) -> Result<CommandResult, Error> {
         let action = known(action)?;
         let row = self.row(&action).await?;
@@ -40,7 +40,15 @@ impl Actions {
         let command = command.filter(|command| command.has_ended()).ok_or_else(|| {
             Error::NotFound(format!("action {action} has no command {index} that has ended"))
         })?;
-        Ok(CommandResult { action, number: row.number, command })
+        let result = CommandResult { action, number: row.number, command };
+        if result.is_file() && result.end().is_none() {
+            let why = result.command.errors.join("; ");
+            let action = &result.action;
+            return Err(Error::NotFound(format!(
+                "command {index} of action {action} brought no file: {why}"
+            )));
+        }
+        Ok(result)
     }
 
     /// The bytes of a stream from an offset to where it is.
@@ -88,9 +96,13 @@ impl CommandResult {
 
     /// The SHA-256 of a file's bytes as they are told, which its machine measured.
     pub fn digest(&self) -> Option<Vec<u8>> {
+        crate::hex::bytes(&self.end()?.sha256)
+    }
+
+    /// What its machine measured of the file that it brought, if that is what it did.
+    fn end(&self) -> Option<&OutputEnd> {
         let mut ends = self.command.ends.iter().flatten();
-        let end = ends.find(|end| self.is_file() && end.stream == Stream::File)?;
-        crate::hex::bytes(&end.sha256)
+        ends.find(|end| self.is_file() && end.stream == Stream::File)
     }
 
     fn output(&self, stream: Stream) -> Output {
@@ -154,11 +166,7 @@ impl Quoter {
             None => {}
             Some(piece) => {
                 bytes.extend_from_slice(&piece);
-                let cut = match std::str::from_utf8(&bytes) {
-                    Err(e) => incomplete(&bytes, e.valid_up_to()),
-                    Ok(_) => bytes.len(),
-                };
-                self.begun = bytes.split_off(cut);
+                self.begun = bytes.split_off(incomplete(&bytes));
             }
         }
         let quoted = serde_json::Value::from(String::from_utf8_lossy(&bytes)).to_string();
@@ -168,7 +176,8 @@ impl Quoter {
 }
 
 /// Where a character begins that the end of the bytes cuts in two; their length when there is none.
-fn incomplete(bytes: &[u8], mut valid: usize) -> usize {
+pub(super) fn incomplete(bytes: &[u8]) -> usize {
+    let mut valid = 0;
     while valid < bytes.len() {
         match std::str::from_utf8(&bytes[valid..]) {
             Ok(_) => return bytes.len(),

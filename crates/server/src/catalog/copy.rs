@@ -103,6 +103,7 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "first_seen",
             "last_seen",
             "enrollment",
+            "ip_address",
             "revoked_at",
         ],
     ),

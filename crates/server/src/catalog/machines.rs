@@ -107,7 +107,7 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
     let rows = tx
         .execute(
             "insert into machines (id, public_key, name, os_platform, version, facts, tags, address, first_seen, \
-             last_seen, enrollment) values ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10) on conflict do nothing",
+             last_seen, enrollment, ip_address) values ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10, $11) on conflict do nothing",
             &[
                 new.id.as_str().into(),
                 new.public_key.as_str().into(),
@@ -119,6 +119,7 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
                 new.first_seen.into(),
                 new.last_seen.into(),
                 enrollment.into(),
+                ip_address(&new.facts).map(str::to_owned).into(),
             ],
         )
         .await?;
@@ -126,6 +127,12 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
         set_tags(tx, &new.id, &new.tags).await?;
     }
     Ok(rows == 1)
+}
+
+/// The first address of a machine's own that others may reach.
+pub fn ip_address(facts: &Facts) -> Option<&str> {
+    let own = facts.ip_addresses.iter().find(|address| address.kind != "SoftwareLoopback");
+    own.map(|address| address.ip_address.as_str())
 }
 
 fn facts_text(facts: &Facts) -> Value {
@@ -143,7 +150,8 @@ pub async fn seen(
     tx.execute("update machines set last_seen = $2 where id = $1", &[id.into(), now.into()]).await?;
     if let Some(facts) = facts {
         tx.execute(
-            "update machines set name = $2, os_platform = $3, version = $4, facts = $5, address = $6 where id = $1",
+            "update machines set name = $2, os_platform = $3, version = $4, facts = $5, address = $6, ip_address = $7 \
+             where id = $1",
             &[
                 id.into(),
                 facts.computer_dns_name.as_str().into(),
@@ -151,6 +159,7 @@ pub async fn seen(
                 facts.version.clone().into(),
                 facts_text(facts),
                 address.map(str::to_owned).into(),
+                ip_address(facts).map(str::to_owned).into(),
             ],
         )
         .await?;

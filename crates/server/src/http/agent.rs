@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::library::ContentRef;
 use crate::machines::Proof;
-use crate::news::Known;
+use crate::news::ended;
 
 /// How long a machine may take to prove itself.
 const PROOF: Duration = Duration::from_secs(20);
@@ -269,10 +269,6 @@ impl Session {
         let sent = sent.map_err(|_| Error::Slow("the machine takes nothing".into()))?;
         sent.map_err(|e| Error::Slow(format!("the connection broke: {e}")))
     }
-}
-
-async fn ended(news: &mut tokio::sync::watch::Receiver<Known>) {
-    let _ = news.wait_for(|known| known.ended).await;
 }
 
 /// # Errors

@@ -18,6 +18,7 @@ mod agent;
 mod agents;
 mod hostile;
 mod listing;
+mod live;
 mod played;
 mod requests;
 mod results;

@@ -123,10 +123,14 @@ async fn a_revoked_machine_is_cut_off_at_once() {
     let bag = options().start().await;
     let client = operator(&bag).await;
     let (played, agent) = (Played::enrolled(&bag).await, Agent::enrolled(&bag, &[]).await);
+    let action = super::act(&client, &played.machine, &[get_file("/x")]).await;
     let mut connection = played.connected(&bag).await;
     let (status, said, stderr) = bag.command(&["machines", "revoke", &played.machine]).await;
     assert!(status.success() && said.contains(&played.machine), "{stderr}");
-    assert_eq!(connection.hear().await, Err(4403));
+    while connection.hear().await != Err(4403) {}
+    // What it was to do is over.
+    let over = super::reaches(&client, &action, "Cancelled").await;
+    assert_eq!(over["cancellationComment"], "the machine was revoked");
     assert_eq!(played.claims(&bag, &played.machine, &played.server_key).await.hear().await, Err(4403));
     client.get(&format!("/api/machines/{}", played.machine)).await.expect_status(404);
     super::ask(&client, &played.machine, &[get_file("/x")]).await.expect_status(404);
