@@ -136,7 +136,7 @@ async fn an_agent_whose_machine_is_revoked_is_cut_off_and_stays_out() {
     let told =
         eventually("it is refused", async || Some(refusals(&client).await).filter(|told| told.len() > 1))
             .await;
-    assert!(told.iter().all(|why| why.contains("unknown or revoked")), "{told:?}");
+    assert!(told.iter().any(|why| why.contains("unknown or revoked")), "{told:?}");
     super::super::ask(&client, &agent.machine, &[script("a.sh")]).await.expect_status(404);
     // The other one works.
     client.upload("b.sh", "#!/bin/sh\necho here\n").await.expect_status(200);
