@@ -1,6 +1,8 @@
 //! MACHINE ACTIONS: create, assign, report, cancel, expire: the state machine. An action is bound to the bytes that its
 //! library files had when it was made; it goes from pending over in progress to one final status, and stays there.
 
+mod ending;
+pub mod measure;
 pub mod output;
 mod request;
 pub mod result;
@@ -10,19 +12,21 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jumpbag_wire::action::{ActionCommand, ActionStatus, Command, CommandStatus, MachineAction};
-use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, Outcome, assignment_text};
+use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, assignment_text};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
 use crate::agents::AgentKey;
 use crate::blobs::BlobStore;
-use crate::catalog::actions::{self, ActionRow, CommandRow, OutputId};
+use crate::catalog::actions::{self, ActionRow, CommandRow};
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
+use crate::library::ContentRef;
 use crate::listed::{Listed, paged};
 use crate::odata::{EntitySet, Kind, Property, Query};
 
+pub use ending::Ending;
 pub use request::{NewAction, NewCommand};
 
 /// What the operator decided about actions.
@@ -151,6 +155,7 @@ impl Actions {
         let (id, comment) = (known(id)?, comment.to_owned());
         let row = self.catalog.write(move |tx| {
             Box::pin(async move {
+                audit::wait(tx).await?;
                 let action = found(tx, &id).await?;
                 if action.status.is_final() {
                     return Ok(action);
@@ -190,6 +195,7 @@ impl Actions {
         let (id, script_seconds) = (machine.to_owned(), self.rules.script_seconds);
         let open = self.catalog.write(move |tx| {
             Box::pin(async move {
+                audit::wait(tx).await?;
                 let Some(action) = actions::open(tx, &id).await? else { return Ok(None) };
                 if action.status == ActionStatus::Pending && action.deadline < now {
                     // It is about to be ended.
@@ -241,7 +247,10 @@ impl Actions {
         self.catalog
             .write(move |tx| {
                 Box::pin(async move {
-                    let (action, mut row) = of_machine(tx, &machine, &command).await?;
+                    audit::wait(tx).await?;
+                    let Some((action, mut row)) = of_machine(tx, &machine, &command).await? else {
+                        return Ok(false);
+                    };
                     if action.status.is_final() || row.has_ended() {
                         return Ok(false);
                     }
@@ -255,29 +264,23 @@ impl Actions {
             .await
     }
 
-    /// A machine says how a command ended. It counts once; `false` when output is missing that it tells of.
-    pub async fn finished(
-        &self,
-        machine: &str,
-        command: CommandId,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    /// The bytes that a command of a machine is bound to; `None` when it is not to be run any more.
+    pub async fn content(&self, machine: &str, command: CommandId) -> Result<Option<ContentRef>, Error> {
         let machine = machine.to_owned();
-        self.catalog.write(move |tx| Box::pin(finished(tx, machine, command, outcome, now))).await
-    }
-
-    /// The bytes that a command of a machine is bound to.
-    pub async fn content(&self, machine: &str, command: CommandId) -> Result<(String, u64), Error> {
-        let machine = machine.to_owned();
-        let pinned = self.catalog.read(move |tx| {
-            Box::pin(async move {
-                let (action, row) = of_machine(tx, &machine, &command).await?;
-                Ok::<_, Error>(row.file.filter(|_| !action.status.is_final()))
+        self.catalog
+            .read(move |tx| {
+                Box::pin(async move {
+                    let found = of_machine(tx, &machine, &command).await?;
+                    let found = found.filter(|(action, row)| !action.status.is_final() && !row.has_ended());
+                    let file = found.and_then(|(_, row)| row.file);
+                    Ok(file.map(|file| ContentRef {
+                        file_name: file.file_name,
+                        sha256: file.sha256,
+                        size: file.size,
+                    }))
+                })
             })
-        });
-        let file = pinned.await?.ok_or_else(|| Error::NotFound("the command has no content".into()))?;
-        Ok((file.sha256, file.size))
+            .await
     }
 
     /// Whether a command of a machine is not to be run any more.
@@ -286,8 +289,8 @@ impl Actions {
         self.catalog
             .read(move |tx| {
                 Box::pin(async move {
-                    let (action, row) = of_machine(tx, &machine, &command).await?;
-                    Ok(action.status.is_final() || row.has_ended())
+                    let found = of_machine(tx, &machine, &command).await?;
+                    Ok(found.is_none_or(|(action, row)| action.status.is_final() || row.has_ended()))
                 })
             })
             .await
@@ -315,63 +318,18 @@ fn command_id(action: &ActionRow, command: &CommandRow) -> CommandId {
     CommandId { action: action.id.clone(), index: u32::try_from(command.number).unwrap_or(u32::MAX) }
 }
 
-/// A command that is this machine's and nobody else's.
+/// A command that is this machine's and that it was told of. Of all others there is nothing to say to it.
 async fn of_machine(
     tx: &mut Tx,
     machine: &str,
     command: &CommandId,
-) -> Result<(ActionRow, CommandRow), Error> {
-    let action = found(tx, &known(&command.action)?).await?;
+) -> Result<Option<(ActionRow, CommandRow)>, Error> {
+    let Ok(id) = known(&command.action) else { return Ok(None) };
+    let Some(action) = actions::find(tx, &id).await?.filter(|action| action.machine == machine) else {
+        return Ok(None);
+    };
     let row = action.commands.iter().find(|row| row.number == i64::from(command.index)).cloned();
-    match row.filter(|_| action.machine == machine) {
-        Some(row) => Ok((action, row)),
-        None => Err(absent(&command.action)),
-    }
-}
-
-async fn finished(
-    tx: &mut Tx,
-    machine: String,
-    command: CommandId,
-    outcome: Outcome,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let (action, mut row) = of_machine(tx, &machine, &command).await?;
-    if row.has_ended() {
-        return Ok(true);
-    }
-    for end in &outcome.output {
-        let id = OutputId { action: action.number, command: row.number, stream: end.stream };
-        if actions::output_size(tx, id).await? != end.size {
-            return Ok(false);
-        }
-    }
-    row.status = if outcome.succeeded { CommandStatus::Completed } else { CommandStatus::Failed };
-    row.started_at = row.started_at.or(outcome.started.map(|at| at.min(now)));
-    row.ended_at = Some(outcome.ended.min(now));
-    row.errors = outcome.errors;
-    row.exit_code = outcome.exit_code;
-    row.ends = Some(outcome.output);
-    actions::set_command(tx, action.number, &row).await?;
-    if action.status.is_final() {
-        // It was cancelled, or given up: what its machine says later is kept, its status too.
-        return Ok(true);
-    }
-    let is_last = action.commands.last().is_some_and(|last| last.number == row.number);
-    match (outcome.succeeded, is_last) {
-        (true, false) => actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?,
-        (succeeded, _) => {
-            let status = if succeeded { ActionStatus::Succeeded } else { ActionStatus::Failed };
-            let actor = Actor {
-                name: action.machine_name.clone(),
-                id: format!("machine {machine}"),
-                address: None,
-                request_id: action.id.clone(),
-            };
-            finish(tx, &action, status, None, &actor, now).await?;
-        }
-    }
-    Ok(true)
+    Ok(row.filter(|row| row.status != CommandStatus::Created).map(|row| (action, row)))
 }
 
 /// Gives an action its final status and lets go of what it was bound to.

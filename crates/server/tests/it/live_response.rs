@@ -3,9 +3,12 @@
 
 mod actions;
 mod agent;
+mod door;
+mod floods;
 mod hostile;
 mod listing;
 mod played;
+mod protocol;
 mod requests;
 mod results;
 mod story;
