@@ -1,7 +1,9 @@
 //! MACHINE ACTIONS: create, assign, report, end: the state machine. An action is bound to the bytes that its
 //! library files had when it was made; it goes from pending over in progress to one final status, and stays there.
 
+mod ending;
 pub mod live;
+pub mod measure;
 pub mod output;
 mod over;
 mod request;
@@ -12,21 +14,21 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jumpbag_wire::action::{ActionCommand, ActionStatus, Command, CommandStatus, MachineAction};
-use jumpbag_wire::agent::{
-    AssignedContent, Assignment, CommandId, Outcome, OutputEnd, Stream, assignment_text,
-};
+use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, assignment_text};
 use jumpbag_wire::time::Timestamp;
 use tokio::sync::watch;
 
 use crate::agents::AgentKey;
 use crate::blobs::BlobStore;
-use crate::catalog::actions::{self, ActionRow, CommandRow, OutputId};
-use crate::catalog::audit::Actor;
+use crate::catalog::actions::{self, ActionRow, CommandRow};
+use crate::catalog::audit::{self, Actor};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
+use crate::library::ContentRef;
 use crate::listed::{Listed, paged};
 use crate::odata::{EntitySet, Kind, Property, Query};
 
+pub use ending::Ending;
 pub use over::end_all_of;
 pub use request::{NewAction, NewCommand};
 
@@ -168,6 +170,7 @@ impl Actions {
         let (id, script_seconds) = (machine.to_owned(), self.rules.script_seconds);
         let open = self.catalog.write(move |tx| {
             Box::pin(async move {
+                audit::wait(tx).await?;
                 let Some(action) = actions::open(tx, &id).await? else { return Ok(None) };
                 if action.status == ActionStatus::Pending && action.deadline < now {
                     // It is about to be ended.
@@ -219,7 +222,10 @@ impl Actions {
         self.catalog
             .write(move |tx| {
                 Box::pin(async move {
-                    let (action, mut row) = of_machine(tx, &machine, &command).await?;
+                    audit::wait(tx).await?;
+                    let Some((action, mut row)) = of_machine(tx, &machine, &command).await? else {
+                        return Ok(false);
+                    };
                     if action.status.is_final() || row.has_ended() {
                         return Ok(false);
                     }
@@ -233,49 +239,33 @@ impl Actions {
             .await
     }
 
-    /// A machine says how a command ended. It counts once; `false` when output is missing that it tells of.
-    pub async fn finished(
-        &self,
-        machine: &str,
-        command: CommandId,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    /// The bytes that a command of a machine is bound to; `None` when it is not to be run any more.
+    pub async fn content(&self, machine: &str, command: CommandId) -> Result<Option<ContentRef>, Error> {
         let machine = machine.to_owned();
-        let recorded = self.catalog.write(move |tx| Box::pin(finished(tx, machine, command, outcome, now)));
-        let recorded = recorded.await?;
-        self.stirred.send_replace(());
-        Ok(recorded)
-    }
-
-    /// The bytes that a command of a machine is bound to.
-    pub async fn content(&self, machine: &str, command: CommandId) -> Result<(String, u64), Error> {
-        let machine = machine.to_owned();
-        let pinned = self.catalog.read(move |tx| {
-            Box::pin(async move {
-                let (action, row) = of_machine(tx, &machine, &command).await?;
-                Ok::<_, Error>(row.file.filter(|_| !action.status.is_final()))
+        self.catalog
+            .read(move |tx| {
+                Box::pin(async move {
+                    let found = of_machine(tx, &machine, &command).await?;
+                    let found = found.filter(|(action, row)| !action.status.is_final() && !row.has_ended());
+                    let file = found.and_then(|(_, row)| row.file);
+                    Ok(file.map(|file| ContentRef {
+                        file_name: file.file_name,
+                        sha256: file.sha256,
+                        size: file.size,
+                    }))
+                })
             })
-        });
-        let file = pinned.await?.ok_or_else(|| Error::NotFound("the command has no content".into()))?;
-        Ok((file.sha256, file.size))
+            .await
     }
 
-    /// Whether a command of a machine is not to be run any more. So is one that is not known: this server was restored
-    /// from a backup since.
-    ///
-    /// # Errors
-    /// `NotFound` when it is another machine's.
+    /// Whether a command of a machine is not to be run any more.
     pub async fn is_over(&self, machine: &str, command: CommandId) -> Result<bool, Error> {
         let machine = machine.to_owned();
         self.catalog
             .read(move |tx| {
                 Box::pin(async move {
-                    if actions::find(tx, &known(&command.action)?).await?.is_none() {
-                        return Ok(true);
-                    }
-                    let (action, row) = of_machine(tx, &machine, &command).await?;
-                    Ok(action.status.is_final() || row.has_ended())
+                    let found = of_machine(tx, &machine, &command).await?;
+                    Ok(found.is_none_or(|(action, row)| action.status.is_final() || row.has_ended()))
                 })
             })
             .await
@@ -303,80 +293,18 @@ fn command_id(action: &ActionRow, command: &CommandRow) -> CommandId {
     CommandId { action: action.id.clone(), index: u32::try_from(command.number).unwrap_or(u32::MAX) }
 }
 
-/// A command that is this machine's and nobody else's.
+/// A command that is this machine's and that it was told of. Of all others there is nothing to say to it.
 async fn of_machine(
     tx: &mut Tx,
     machine: &str,
     command: &CommandId,
-) -> Result<(ActionRow, CommandRow), Error> {
-    let action = found(tx, &known(&command.action)?).await?;
+) -> Result<Option<(ActionRow, CommandRow)>, Error> {
+    let Ok(id) = known(&command.action) else { return Ok(None) };
+    let Some(action) = actions::find(tx, &id).await?.filter(|action| action.machine == machine) else {
+        return Ok(None);
+    };
     let row = action.commands.iter().find(|row| row.number == i64::from(command.index)).cloned();
-    match row.filter(|_| action.machine == machine) {
-        Some(row) => Ok((action, row)),
-        None => Err(absent(&command.action)),
-    }
-}
-
-async fn finished(
-    tx: &mut Tx,
-    machine: String,
-    command: CommandId,
-    outcome: Outcome,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let (action, mut row) = of_machine(tx, &machine, &command).await?;
-    if row.has_ended() {
-        return Ok(true);
-    }
-    let Some(ends) = ends(tx, action.number, row.number, &outcome.output).await? else { return Ok(false) };
-    row.status = if outcome.succeeded { CommandStatus::Completed } else { CommandStatus::Failed };
-    row.started_at = row.started_at.or(outcome.started.map(|at| at.min(now)));
-    row.ended_at = Some(outcome.ended.min(now));
-    row.errors = outcome.errors;
-    row.exit_code = outcome.exit_code;
-    row.ends = Some(ends);
-    actions::set_command(tx, action.number, &row).await?;
-    if action.status.is_final() {
-        // It was cancelled, or given up: what its machine says later is kept, its status too.
-        return Ok(true);
-    }
-    let is_last = action.commands.last().is_some_and(|last| last.number == row.number);
-    match (outcome.succeeded, is_last) {
-        (true, false) => actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?,
-        (succeeded, _) => {
-            let status = if succeeded { ActionStatus::Succeeded } else { ActionStatus::Failed };
-            let actor = Actor {
-                name: action.machine_name.clone(),
-                id: format!("machine {machine}"),
-                address: None,
-                request_id: action.id.clone(),
-            };
-            over::finish(tx, &action, status, None, &actor, now).await?;
-        }
-    }
-    Ok(true)
-}
-
-/// How the streams of a command end, or nothing when there is less here than its machine tells of. What is more here
-/// counts: the machine has lost some of it since, as one that stops without a warning may.
-async fn ends(
-    tx: &mut Tx,
-    action: i64,
-    command: i64,
-    told: &[OutputEnd],
-) -> Result<Option<Vec<OutputEnd>>, Error> {
-    let mut ends = Vec::new();
-    for stream in [Stream::Stdout, Stream::Stderr, Stream::File] {
-        let size = actions::output_size(tx, OutputId { action, command, stream }).await?;
-        match told.iter().find(|end| end.stream == stream) {
-            Some(end) if size < end.size => return Ok(None),
-            Some(end) if size == end.size => ends.push(end.clone()),
-            // Nobody has measured all of it.
-            _ if size > 0 => ends.push(OutputEnd { stream, size, sha256: String::new() }),
-            _ => {}
-        }
-    }
-    Ok(Some(ends))
+    Ok(row.filter(|row| row.status != CommandStatus::Created).map(|row| (action, row)))
 }
 
 /// An action as the wire shows it.

@@ -1,6 +1,9 @@
 //! Agents that are connected here, and the key that signs what they are asked to do. Whoever has something for a machine
 //! wakes it; a machine has one connection, and the newest counts.
 
+pub mod door;
+pub mod talk;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -78,6 +81,7 @@ impl AgentKey {
 #[derive(Default)]
 pub struct Hub {
     connected: Mutex<HashMap<String, Arc<Line>>>,
+    pub door: Arc<door::Door>,
 }
 
 /// The line to one connected agent.

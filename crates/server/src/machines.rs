@@ -1,6 +1,8 @@
 //! MACHINES: how they come in, what they are called by, and how they are cut off. A machine is its key: whoever holds
 //! the private part is the machine, and nobody else.
 
+mod refusals;
+
 use std::sync::Arc;
 
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
@@ -30,8 +32,17 @@ const MAX_NAME: usize = 255;
 pub const MAX_TAGS: usize = 64;
 pub const MAX_TAG: usize = 200;
 
+/// Why somebody is not let in.
+const NO_SIGNATURE: &str = "the signature is not one of the public key";
+const NO_TOKEN: &str =
+    "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`";
+const KNOWN_KEY: &str =
+    "a machine with this key is known already: remove the agent's data folder to make a new key";
+const NO_PROOF: &str = "it is unknown or revoked, or the signature is not its own";
+
 pub struct Machines {
     catalog: Arc<Catalog>,
+    refusals: refusals::Refusals,
 }
 
 const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
@@ -100,7 +111,7 @@ pub struct NewEnrollment {
 
 impl Machines {
     pub fn new(catalog: Arc<Catalog>) -> Machines {
-        Machines { catalog }
+        Machines { catalog, refusals: refusals::Refusals::default() }
     }
 
     /// Makes what machines enrol with; the secret is shown only now.
@@ -172,7 +183,8 @@ impl Machines {
     /// Lets a machine in: its id.
     ///
     /// # Errors
-    /// `Forbidden` when the token does not count or the key is known; both are in the audit log.
+    /// `Forbidden` when the signature is not one of the key, the token does not count or the key is known: each is in
+    /// the audit log.
     pub async fn enroll(&self, request: Enroll, address: String, now: Timestamp) -> Result<String, Error> {
         let key = BASE64.decode(&request.public_key).ok().filter(|key| key.len() == 32);
         let signature = BASE64.decode(&request.signature).ok();
@@ -181,7 +193,8 @@ impl Machines {
             return Err(Error::InvalidRequestBody("`publicKey` and `signature` must be base64".into()));
         };
         if !signed(&key, &text, &signature) {
-            return Err(Error::Forbidden("the signature is not one of the public key".into()));
+            self.refused(stranger(&machine_id(&key), address), NO_SIGNATURE, now).await?;
+            return Err(Error::Forbidden(NO_SIGNATURE.into()));
         }
         let facts = checked(request.facts)?;
         let id = machine_id(&key);
@@ -203,24 +216,9 @@ impl Machines {
         let (token, refused) = (digest(&request.token), actor.clone());
         let outcome = self.catalog.write(move |tx| Box::pin(enroll(tx, row, token, actor, now))).await;
         if let Err(Error::Forbidden(why)) = &outcome {
-            self.refused(refused, why.clone(), now).await?;
+            self.refused(refused, why, now).await?;
         }
         outcome.map(|()| id)
-    }
-
-    /// Writes down that somebody was not let in.
-    async fn refused(&self, actor: Actor, why: String, now: Timestamp) -> Result<(), Error> {
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    let turn = audit::turn(tx).await?;
-                    let after = Some(json!({ "reason": why }));
-                    let target = actor.id.trim_start_matches("machine ").to_owned();
-                    let change = Change { action: "machine.refuse", target: &target, before: None, after };
-                    Ok::<_, Error>(audit::append(tx, now, &actor, turn, change).await?)
-                })
-            })
-            .await
     }
 
     /// The machine that proves, over this nonce, that it is this one. What it says of itself is kept.
@@ -241,15 +239,8 @@ impl Machines {
         let proven = key.is_some_and(|key| signed(&key, &text, &signature));
         let (Some(mut row), true) = (known, proven) else {
             let shown: String = proof.machine_id.chars().filter(char::is_ascii_hexdigit).take(40).collect();
-            let actor = Actor {
-                name: "agent".into(),
-                id: format!("machine {shown}"),
-                address: Some(address),
-                request_id: uuid::Uuid::new_v4().to_string(),
-            };
-            let why = "it is unknown or revoked, or the signature is not its own";
-            self.refused(actor, why.into(), now).await?;
-            return Err(Error::Forbidden(format!("machine {shown}: {why}")));
+            self.refused(stranger(&shown, address), NO_PROOF, now).await?;
+            return Err(Error::Forbidden(format!("machine {shown}: {NO_PROOF}")));
         };
         row.facts = checked(proof.facts)?;
         let (id, facts) = (row.id.clone(), row.facts.clone());
@@ -394,6 +385,16 @@ fn absent(wanted: &str) -> Error {
     Error::NotFound(format!("Machine {} was not found", shown.escape_debug()))
 }
 
+/// Who says to be a machine and did not show it.
+fn stranger(machine: &str, address: String) -> Actor {
+    Actor {
+        name: "agent".into(),
+        id: format!("machine {machine}"),
+        address: Some(address),
+        request_id: uuid::Uuid::new_v4().to_string(),
+    }
+}
+
 async fn enroll(
     tx: &mut Tx,
     mut row: MachineRow,
@@ -403,17 +404,11 @@ async fn enroll(
 ) -> Result<(), Error> {
     let turn = audit::turn(tx).await?;
     let Some(enrollment) = machines::use_enrollment(tx, &token, now).await? else {
-        return Err(Error::Forbidden(
-            "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`"
-                .into(),
-        ));
+        return Err(Error::Forbidden(NO_TOKEN.into()));
     };
     row.tags = enrollment.tags;
     if !machines::insert(tx, &row, &enrollment.id).await? {
-        return Err(Error::Forbidden(
-            "a machine with this key is known already: remove the agent's data folder to make a new key"
-                .into(),
-        ));
+        return Err(Error::Forbidden(KNOWN_KEY.into()));
     }
     let after = json!({ "computerDnsName": row.facts.computer_dns_name, "enrollment": enrollment.id });
     let change = Change { action: "machine.enroll", target: &row.id, before: None, after: Some(after) };

@@ -29,6 +29,7 @@ impl Actions {
         let (id, comment) = (known(id)?, comment.to_owned());
         let row = self.catalog.write(move |tx| {
             Box::pin(async move {
+                audit::wait(tx).await?;
                 let action = found(tx, &id).await?;
                 if action.status.is_final() {
                     return Ok(action);

@@ -1,9 +1,10 @@
 //! `/agent/v1`: where agents come in and stay connected. A session proves its machine first and is told of that machine's
-//! work only; what it holds in memory is one message.
+//! work only; what it holds in memory is one message and what is read ahead of one content.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -12,17 +13,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use jumpbag_wire::agent::{
-    Chunk, CommandId, Enroll, Enrolled, FromAgent, FromServer, MAX_DATA, MAX_TEXT, PROTOCOL,
-};
+use jumpbag_wire::agent::{Chunk, Enroll, Enrolled, FromAgent, FromServer, MAX_DATA, MAX_TEXT, PROTOCOL};
 use jumpbag_wire::time::Timestamp;
+use tokio::time::Instant;
 
 use super::edge::Context;
 use super::json;
-use crate::agents::{Connected, Hub};
+use crate::agents::door::Unproven;
+use crate::agents::talk::{Answer, Talk, Wanted};
+use crate::agents::{Connected, Hub, Line};
 use crate::app::App;
 use crate::error::Error;
-use crate::library::ContentRef;
+use crate::library::{Flow, Opened};
 use crate::machines::Proof;
 use crate::news::ended;
 
@@ -32,8 +34,10 @@ const PROOF: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(150);
 /// How often a connected machine's last sight is written down.
 const SEEN: Duration = Duration::from_secs(300);
-/// Bytes of content that go out between two looks at what the agent says.
-const PIECE: usize = MAX_DATA;
+/// Bytes of content that go out between two looks at what the agent says, and at what it is to be told.
+const PIECE: usize = 64 * 1024;
+/// For the last words on a connection that ends.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// Lets a machine in.
 pub async fn enroll(
@@ -48,13 +52,27 @@ pub async fn enroll(
 }
 
 /// Becomes a session.
+///
+/// # Errors
+/// `NoUpgrade` when it is not asked for one, or for another than agents have; `Crowded` when too many connections have
+/// not proven yet whose they are.
 pub async fn connect(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    upgrade: WebSocketUpgrade,
-) -> Response {
-    upgrade
-        .protocols([PROTOCOL])
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Error> {
+    let upgrade = upgrade.map_err(|rejection| {
+        Error::NoUpgrade(format!(
+            "agents connect here, by a WebSocket over HTTP/1.1: {}",
+            rejection.body_text()
+        ))
+    })?;
+    let upgrade = upgrade.protocols([PROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        return Err(Error::NoUpgrade(format!("the WebSocket must have the subprotocol `{PROTOCOL}`")));
+    }
+    let place = app.hub.door.admit(context.address)?;
+    Ok(upgrade
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
         .max_write_buffer_size(2 * MAX_DATA + MAX_TEXT)
@@ -62,19 +80,22 @@ pub async fn connect(
         .max_frame_size(MAX_TEXT.max(MAX_DATA + 64))
         .on_upgrade(move |socket| async move {
             let address = context.address.to_string();
-            let mut session = Session { app, socket };
-            if let Err(why) = session.run(address).await {
+            let mut session = Session { app, socket, line: None };
+            if let Err(why) = session.run(address, place).await {
                 tracing::info!(request_id = context.id, why = why.chain(), "an agent's connection ends");
                 let reason = why.face().message.chars().take(100).collect::<String>();
                 let frame = CloseFrame { code: 4000 + why.face().status.as_u16(), reason: reason.into() };
-                let _ = session.socket.send(Message::Close(Some(frame))).await;
+                let parting = session.socket.send(Message::Close(Some(frame)));
+                let _ = tokio::time::timeout(PARTING, parting).await;
             }
-        })
+        }))
 }
 
 struct Session {
     app: Arc<App>,
     socket: WebSocket,
+    /// Of the machine that this is.
+    line: Option<Arc<Line>>,
 }
 
 /// What an agent said.
@@ -87,37 +108,55 @@ enum Said {
 }
 
 impl Session {
-    async fn run(&mut self, address: String) -> Result<(), Error> {
+    async fn run(&mut self, address: String, place: Unproven) -> Result<(), Error> {
         let connected = match tokio::time::timeout(PROOF, self.proven(address)).await {
             Ok(proven) => proven?,
             Err(_) => return Err(Error::Slow("the machine did not prove itself".into())),
         };
-        let now = Timestamp::now();
-        self.tell(&FromServer::Welcome { time: now }).await?;
-        let mut told: Option<CommandId> = None;
+        drop(place);
+        let line = Arc::clone(&connected.line);
+        self.line = Some(Arc::clone(&line));
+        self.tell(&FromServer::Welcome { time: Timestamp::now() }).await?;
+        let app = Arc::clone(&self.app);
+        let mut talk = Talk::new(&app.actions, &app.agent_key, &connected.machine);
+        let mut parcel: Option<Parcel> = None;
         let mut seen = tokio::time::interval(SEEN);
         seen.tick().await;
-        let mut news = self.app.news.subscribe();
+        let mut news = app.news.subscribe();
+        let mut heard = Instant::now();
         loop {
-            let line = Arc::clone(&connected.line);
+            // In this order: content goes when nothing else is to be done, and however often it is asked for, once.
             tokio::select! {
-                () = line.ended.notified() => {
-                    return Err(Error::Forbidden("the machine is connected elsewhere, or was cut off".into()));
-                }
+                biased;
+                () = line.ended.notified() => return Err(elsewhere()),
                 () = ended(&mut news) => return Ok(()),
-                () = line.wake.notified() => self.look(&connected, &mut told).await?,
-                _ = seen.tick() => {
-                    belongs(&self.app, &connected.machine).await?;
-                    self.app.machines.seen(&connected.machine, Timestamp::now()).await?;
+                () = line.wake.notified() => {
+                    belongs(&app, &connected.machine).await?;
+                    let words = talk.look(Timestamp::now()).await?;
+                    self.follow(Answer { words, content: None }, &mut parcel).await?;
                 }
-                said = tokio::time::timeout(SILENCE, hear(&mut self.socket)) => match said {
-                    Err(_) => return Err(Error::Slow("nothing was heard of the machine".into())),
-                    Ok(said) => match said? {
+                _ = seen.tick() => {
+                    belongs(&app, &connected.machine).await?;
+                    app.machines.seen(&connected.machine, Timestamp::now()).await?;
+                }
+                said = tokio::time::timeout_at(heard + SILENCE, hear(&mut self.socket)) => {
+                    let said = said.map_err(|_| Error::Slow("nothing was heard of the machine".into()))?;
+                    heard = Instant::now();
+                    let answer = match said? {
                         Said::Gone => return Ok(()),
-                        Said::Ping => {}
-                        Said::Text(message) => self.answer(&connected, message, &mut told).await?,
-                        Said::Chunk(chunk) => self.keep(&connected.machine, chunk).await?,
-                    },
+                        Said::Ping => continue,
+                        Said::Text(message) => talk.hear(message, Timestamp::now()).await?,
+                        Said::Chunk(chunk) => Answer { words: talk.keep(chunk).await?, content: None },
+                    };
+                    self.follow(answer, &mut parcel).await?;
+                }
+                frame = next_of(&app, &mut parcel) => match frame? {
+                    Some(chunk) => {
+                        let frame = chunk.write();
+                        let frame = frame.ok_or_else(|| Error::Internal("a command without a GUID".into()))?;
+                        self.send(Message::Binary(frame.into())).await?;
+                    }
+                    None => parcel = None,
                 },
             }
         }
@@ -137,124 +176,18 @@ impl Session {
         Ok(Hub::connect(&self.app.hub, &machine.id))
     }
 
-    /// Tells the agent what it is to do, or to stop.
-    async fn look(&mut self, connected: &Connected, told: &mut Option<CommandId>) -> Result<(), Error> {
-        let app = Arc::clone(&self.app);
-        let actions = &app.actions;
-        belongs(&app, &connected.machine).await?;
-        if let Some(command) = told.take() {
-            if actions.is_over(&connected.machine, command.clone()).await? {
-                self.tell(&FromServer::Cancel { command }).await?;
-            } else {
-                *told = Some(command);
-                return Ok(());
+    /// Says what there is to say, and stops or begins to send content.
+    async fn follow(&mut self, answer: Answer, parcel: &mut Option<Parcel>) -> Result<(), Error> {
+        for word in &answer.words {
+            if let FromServer::Cancel { command } = word
+                && parcel.as_ref().is_some_and(|parcel| parcel.wanted.command == *command)
+            {
+                *parcel = None;
             }
+            self.tell(word).await?;
         }
-        let next = app.actions.next(&connected.machine, &app.agent_key, Timestamp::now()).await?;
-        if let Some(next) = next {
-            *told = Some(next.command);
-            let (assignment, signature) = (next.assignment, next.signature);
-            self.tell(&FromServer::Assign { assignment, signature }).await?;
-        }
-        Ok(())
-    }
-
-    async fn answer(
-        &mut self,
-        connected: &Connected,
-        message: FromAgent,
-        told: &mut Option<CommandId>,
-    ) -> Result<(), Error> {
-        let (machine, app, now) = (connected.machine.as_str(), Arc::clone(&self.app), Timestamp::now());
-        let actions = &app.actions;
-        match message {
-            FromAgent::Prove { .. } => Err(Error::Forbidden("a proof comes once".into())),
-            FromAgent::Started { command, time } => {
-                match actions.started(machine, command.clone(), time, now).await {
-                    Ok(true) => Ok(()),
-                    Ok(false) => self.tell(&FromServer::Cancel { command }).await,
-                    Err(why) => self.stop(machine, command, why).await,
-                }
-            }
-            FromAgent::Fetch { command, offset } => {
-                match self.send_content(machine, command.clone(), offset).await {
-                    Err(why) => self.stop(machine, command, why).await,
-                    sent => sent,
-                }
-            }
-            FromAgent::Finished { command, outcome } => {
-                let ends = outcome.output.clone();
-                let recorded = match actions.finished(machine, command.clone(), outcome, now).await {
-                    Err(Error::NotFound(_)) => actions.is_over(machine, command.clone()).await?,
-                    recorded => recorded?,
-                };
-                if recorded {
-                    self.tell(&FromServer::Recorded { command: command.clone() }).await?;
-                    if told.as_ref() == Some(&command) {
-                        *told = None;
-                    }
-                    return self.look(connected, told).await;
-                }
-                // Something of its output is missing: it sends that first, and this again.
-                for end in ends {
-                    let output = actions.output(&command.action, command.index, end.stream).await?;
-                    let kept = FromServer::Kept {
-                        command: command.clone(),
-                        stream: end.stream,
-                        offset: output.size,
-                    };
-                    self.tell(&kept).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    async fn keep(&mut self, machine: &str, chunk: Chunk) -> Result<(), Error> {
-        let (command, stream) = (chunk.command.clone(), chunk.stream);
-        let offset = match self.app.actions.keep(machine, chunk).await {
-            Ok(offset) => offset,
-            Err(why) => return self.stop(machine, command, why).await,
-        };
-        if let Some(stream) = stream {
-            self.tell(&FromServer::Kept { command: command.clone(), stream, offset }).await?;
-        }
-        // It may have been ended while its machine was away.
-        match self.app.actions.is_over(machine, command.clone()).await? {
-            true => self.tell(&FromServer::Cancel { command }).await,
-            false => Ok(()),
-        }
-    }
-
-    /// Has an agent stop what it asks about in vain because it is over.
-    ///
-    /// # Errors
-    /// What it was told instead, when it is not.
-    async fn stop(&mut self, machine: &str, command: CommandId, why: Error) -> Result<(), Error> {
-        let missing = matches!(why, Error::NotFound(_));
-        match missing && self.app.actions.is_over(machine, command.clone()).await? {
-            true => self.tell(&FromServer::Cancel { command }).await,
-            false => Err(why),
-        }
-    }
-
-    /// The assigned bytes from an offset to their end, verified on the way.
-    async fn send_content(&mut self, machine: &str, command: CommandId, offset: u64) -> Result<(), Error> {
-        let (sha256, size) = self.app.actions.content(machine, command.clone()).await?;
-        let content = ContentRef { file_name: command.action.clone(), sha256, size };
-        let (mut opened, _flow) = self.app.library.open(&content, offset.min(size)..size).await?;
-        let mut offset = offset.min(size);
-        while let Some(piece) = opened.next().await {
-            let mut piece: Bytes = piece?;
-            while !piece.is_empty() {
-                let data = piece.split_to(piece.len().min(PIECE));
-                let length = data.len() as u64;
-                let chunk = Chunk { command: command.clone(), stream: None, offset, data };
-                let frame =
-                    chunk.write().ok_or_else(|| Error::Internal("a command without a GUID".into()))?;
-                self.send(Message::Binary(frame.into())).await?;
-                offset += length;
-            }
+        if let Some(wanted) = answer.content {
+            *parcel = Some(Parcel::new(wanted));
         }
         Ok(())
     }
@@ -265,9 +198,65 @@ impl Session {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {
-        let sent = tokio::time::timeout(SILENCE, self.socket.send(message)).await;
-        let sent = sent.map_err(|_| Error::Slow("the machine takes nothing".into()))?;
-        sent.map_err(|e| Error::Slow(format!("the connection broke: {e}")))
+        let Session { socket, line, .. } = self;
+        let ended = async {
+            match line {
+                Some(line) => line.ended.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            sent = tokio::time::timeout(SILENCE, socket.send(message)) => {
+                let sent = sent.map_err(|_| Error::Slow("the machine takes nothing".into()))?;
+                sent.map_err(|e| Error::Slow(format!("the connection broke: {e}")))
+            }
+            () = ended => Err(elsewhere()),
+        }
+    }
+}
+
+fn elsewhere() -> Error {
+    Error::Forbidden("the machine is connected elsewhere, or was cut off".into())
+}
+
+/// Content on its way to an agent, opened when its turn comes and verified on the way.
+struct Parcel {
+    wanted: Wanted,
+    opened: Option<(Opened, Flow)>,
+    /// What was read and not sent, from the offset on.
+    rest: Bytes,
+}
+
+impl Parcel {
+    fn new(wanted: Wanted) -> Parcel {
+        Parcel { wanted, opened: None, rest: Bytes::new() }
+    }
+
+    /// The next bytes; `None` behind the last. Nothing is lost when this is given up and asked for again.
+    async fn next(&mut self, app: &App) -> Result<Option<Chunk>, Error> {
+        let Wanted { command, content, offset } = &mut self.wanted;
+        if *offset >= content.size {
+            return Ok(None);
+        }
+        let (opened, _) = match &mut self.opened {
+            Some(opened) => opened,
+            None => self.opened.insert(app.library.open(content, *offset..content.size).await?),
+        };
+        while self.rest.is_empty() {
+            let Some(piece) = opened.next().await else { return Ok(None) };
+            self.rest = piece?;
+        }
+        let data = self.rest.split_to(self.rest.len().min(PIECE));
+        let chunk = Chunk { command: command.clone(), stream: None, offset: *offset, data };
+        *offset += chunk.data.len() as u64;
+        Ok(Some(chunk))
+    }
+}
+
+async fn next_of(app: &App, parcel: &mut Option<Parcel>) -> Result<Option<Chunk>, Error> {
+    match parcel {
+        Some(parcel) => parcel.next(app).await,
+        None => std::future::pending().await,
     }
 }
 

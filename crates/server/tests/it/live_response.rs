@@ -16,10 +16,13 @@ macro_rules! both_databases {
 mod actions;
 mod agent;
 mod agents;
+mod door;
+mod floods;
 mod hostile;
 mod listing;
 mod live;
 mod played;
+mod protocol;
 mod requests;
 mod results;
 mod story;

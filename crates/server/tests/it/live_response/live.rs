@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::agent::{Agent, Pipe};
-use super::{act, cancel, operator, options, put_file, reaches, script};
+use super::{act, cancel, get_file, operator, options, reaches, script};
 use crate::support::client::Client;
 use crate::support::postgres::postgres_database;
 use crate::support::server::{Jumpbag, Options};
@@ -46,7 +46,7 @@ async fn waiting(options: Options) -> (Jumpbag, Agent, Client, Pipe, String) {
     // The pipe comes between the halves of a character.
     let text = format!("#!/bin/bash\nprintf 'caf\\xc3'\ncat '{}'\nprintf '\\xff\\x00' >&2\nexit 4\n", go.0);
     client.upload("wait.sh", text).await.expect_status(200);
-    let action = act(&client, &agent.machine, &[script("wait.sh"), put_file("wait.sh")]).await;
+    let action = act(&client, &agent.machine, &[script("wait.sh"), get_file("/x")]).await;
     (bag, agent, client, go, action)
 }
 

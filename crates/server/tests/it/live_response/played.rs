@@ -105,42 +105,58 @@ impl Line {
 
     /// A frame with a mask of zeros. The server may have hung up.
     pub async fn frame(&mut self, kind: u8, payload: &[u8]) {
-        let mut frame = vec![0x80 | kind];
-        match u16::try_from(payload.len()) {
-            Ok(length) if length < 126 => frame.push(0x80 | length as u8),
-            Ok(length) => {
-                frame.push(0x80 | 126);
-                frame.extend(length.to_be_bytes());
-            }
-            Err(_) => {
-                frame.push(0x80 | 127);
-                frame.extend((payload.len() as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend_from_slice(payload);
-        let _ = self.0.send(frame).await;
+        self.raw(&framed(0x80 | kind, payload)).await;
     }
 
     /// The next text, or the code that the connection ends with.
     pub async fn hear(&mut self) -> Result<Value, u16> {
         loop {
-            let Ok(head) = self.0.bytes(SOON, 2).await else { return Err(0) };
-            let length = match head[1] {
-                126 => {
-                    let bytes = self.0.bytes(SOON, 2).await.expect("a length");
-                    usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))
-                }
-                127 => panic!("a frame of more than 64 KiB"),
-                length => usize::from(length),
-            };
-            let payload = self.0.bytes(SOON, length).await.expect("the whole frame");
-            match head[0] & 0x0f {
-                1 => return Ok(serde_json::from_slice(&payload).expect("JSON")),
-                8 if payload.len() >= 2 => return Err(u16::from_be_bytes([payload[0], payload[1]])),
-                8 => return Err(1005),
-                _ => {}
+            if let (1, text) = self.heard().await? {
+                return Ok(serde_json::from_slice(&text).expect("JSON"));
             }
         }
     }
+
+    /// The next frame of any kind, or the code that the connection ends with.
+    pub async fn heard(&mut self) -> Result<(u8, Vec<u8>), u16> {
+        let Ok(head) = self.0.bytes(SOON, 2).await else { return Err(0) };
+        let more = match head[1] {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let bytes = self.0.bytes(SOON, more).await.expect("a length");
+        let length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let length = if more == 0 { usize::from(head[1]) } else { length };
+        let payload = self.0.bytes(SOON, length).await.expect("the whole frame");
+        match head[0] & 0x0f {
+            8 if payload.len() >= 2 => Err(u16::from_be_bytes([payload[0], payload[1]])),
+            8 => Err(1005),
+            kind => Ok((kind, payload)),
+        }
+    }
+
+    /// Bytes as they are.
+    pub async fn raw(&mut self, bytes: &[u8]) {
+        let _ = self.0.send(bytes).await;
+    }
+}
+
+/// A frame with this first byte and a mask of zeros.
+pub fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match u16::try_from(payload.len()) {
+        Ok(length) if length < 126 => frame.push(0x80 | length as u8),
+        Ok(length) => {
+            frame.push(0x80 | 126);
+            frame.extend(length.to_be_bytes());
+        }
+        Err(_) => {
+            frame.push(0x80 | 127);
+            frame.extend((payload.len() as u64).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend_from_slice(payload);
+    frame
 }
