@@ -104,6 +104,7 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "last_seen",
             "enrollment",
             "revoked_at",
+            "lineage",
         ],
     ),
     ("machine_tags", 2, &["machine", "value"]),

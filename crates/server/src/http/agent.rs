@@ -19,11 +19,11 @@ use jumpbag_wire::time::Timestamp;
 
 use super::edge::Context;
 use super::json;
-use crate::agents::{Connected, Hub};
+use crate::agents::{Connected, Hub, Line};
 use crate::app::App;
 use crate::error::Error;
 use crate::library::ContentRef;
-use crate::machines::Proof;
+use crate::machines::proof::Proof;
 use crate::news::Known;
 
 /// How long a machine may take to prove itself.
@@ -62,7 +62,7 @@ pub async fn connect(
         .max_frame_size(MAX_TEXT.max(MAX_DATA + 64))
         .on_upgrade(move |socket| async move {
             let address = context.address.to_string();
-            let mut session = Session { app, socket };
+            let mut session = Session { app, socket, lineage: String::new() };
             if let Err(why) = session.run(address).await {
                 tracing::info!(request_id = context.id, why = why.chain(), "an agent's connection ends");
                 let reason = why.face().message.chars().take(100).collect::<String>();
@@ -75,6 +75,8 @@ pub async fn connect(
 struct Session {
     app: Arc<App>,
     socket: WebSocket,
+    /// What the machine's lineage is while this connection is the machine's.
+    lineage: String,
 }
 
 /// What an agent said.
@@ -83,6 +85,7 @@ enum Said {
     Chunk(Chunk),
     /// It is alive.
     Ping,
+    Pong(Bytes),
     Gone,
 }
 
@@ -92,8 +95,6 @@ impl Session {
             Ok(proven) => proven?,
             Err(_) => return Err(Error::Slow("the machine did not prove itself".into())),
         };
-        let now = Timestamp::now();
-        self.tell(&FromServer::Welcome { time: now }).await?;
         let mut told: Option<CommandId> = None;
         let mut seen = tokio::time::interval(SEEN);
         seen.tick().await;
@@ -105,9 +106,10 @@ impl Session {
                     return Err(Error::Forbidden("the machine is connected elsewhere, or was cut off".into()));
                 }
                 () = ended(&mut news) => return Ok(()),
+                () = line.probe.notified() => self.ask_back(&line).await?,
                 () = line.wake.notified() => self.look(&connected, &mut told).await?,
                 _ = seen.tick() => {
-                    belongs(&self.app, &connected.machine).await?;
+                    self.app.machines.belongs(&connected.machine, &self.lineage).await?;
                     self.app.machines.seen(&connected.machine, Timestamp::now()).await?;
                 }
                 said = tokio::time::timeout(SILENCE, hear(&mut self.socket)) => match said {
@@ -115,6 +117,7 @@ impl Session {
                     Ok(said) => match said? {
                         Said::Gone => return Ok(()),
                         Said::Ping => {}
+                        Said::Pong(payload) => line.answer(&payload),
                         Said::Text(message) => self.answer(&connected, message, &mut told).await?,
                         Said::Chunk(chunk) => self.keep(&connected.machine, chunk).await?,
                     },
@@ -127,21 +130,45 @@ impl Session {
     async fn proven(&mut self, address: String) -> Result<Connected, Error> {
         let nonce = BASE64.encode(crate::auth::secret::random::<32>());
         self.tell(&FromServer::Hello { nonce: nonce.clone() }).await?;
-        let Said::Text(FromAgent::Prove { machine_id, facts, signature }) = hear(&mut self.socket).await?
+        let Said::Text(FromAgent::Prove { machine_id, facts, lineage, signature }) =
+            hear(&mut self.socket).await?
         else {
             return Err(Error::Forbidden("the first message must be the proof".into()));
         };
-        let proof = Proof { machine_id, nonce, facts, signature };
+        let proof = Proof { machine_id, nonce, facts, lineage, signature };
+        let machines = &self.app.machines;
         let key = self.app.agent_key.public();
-        let machine = self.app.machines.prove(proof, key, address, Timestamp::now()).await?;
-        Ok(Hub::connect(&self.app.hub, &machine.id))
+        let proven = machines.prove(proof, key, address, Timestamp::now()).await?;
+        if self.app.hub.answers(proven.machine()).await {
+            return Err(machines.refuse_second(proven, Timestamp::now()).await?);
+        }
+        let welcome = FromServer::Welcome {
+            time: Timestamp::now(),
+            known: proven.known.clone(),
+            next: proven.next.reveal().to_owned(),
+        };
+        self.tell(&welcome).await?;
+        loop {
+            match hear(&mut self.socket).await? {
+                Said::Text(FromAgent::Confirmed) => break,
+                Said::Ping | Said::Pong(_) => {}
+                _ => return Err(Error::Forbidden("the welcome is to be confirmed first".into())),
+            }
+        }
+        self.lineage = self.app.machines.confirm(&proven, Timestamp::now()).await?;
+        Ok(Hub::connect(&self.app.hub, proven.machine()))
+    }
+
+    /// Somebody wants to know whether the agent is still there.
+    async fn ask_back(&mut self, line: &Line) -> Result<(), Error> {
+        self.send(Message::Ping(Bytes::copy_from_slice(&line.question()))).await
     }
 
     /// Tells the agent what it is to do, or to stop.
     async fn look(&mut self, connected: &Connected, told: &mut Option<CommandId>) -> Result<(), Error> {
         let app = Arc::clone(&self.app);
         let actions = &app.actions;
-        belongs(&app, &connected.machine).await?;
+        app.machines.belongs(&connected.machine, &self.lineage).await?;
         if let Some(command) = told.take() {
             if actions.is_over(&connected.machine, command.clone()).await? {
                 self.tell(&FromServer::Cancel { command }).await?;
@@ -168,7 +195,9 @@ impl Session {
         let (machine, app, now) = (connected.machine.as_str(), Arc::clone(&self.app), Timestamp::now());
         let actions = &app.actions;
         match message {
-            FromAgent::Prove { .. } => Err(Error::Forbidden("a proof comes once".into())),
+            FromAgent::Prove { .. } | FromAgent::Confirmed => {
+                Err(Error::Forbidden("a proof comes once".into()))
+            }
             FromAgent::Started { command, time } => {
                 match actions.started(machine, command.clone(), time, now).await? {
                     true => Ok(()),
@@ -250,15 +279,6 @@ async fn ended(news: &mut tokio::sync::watch::Receiver<Known>) {
     let _ = news.wait_for(|known| known.ended).await;
 }
 
-/// # Errors
-/// `Forbidden` once the machine was revoked.
-async fn belongs(app: &App, machine: &str) -> Result<(), Error> {
-    match app.machines.belongs(machine).await? {
-        true => Ok(()),
-        false => Err(Error::Forbidden("the machine was revoked".into())),
-    }
-}
-
 /// The next thing that an agent says.
 async fn hear(socket: &mut WebSocket) -> Result<Said, Error> {
     let incorrect = |what: &str| Error::InvalidRequestBody(format!("an agent's message: {what}"));
@@ -268,7 +288,8 @@ async fn hear(socket: &mut WebSocket) -> Result<Said, Error> {
             serde_json::from_str(&text).map(Said::Text).map_err(|e| incorrect(&e.to_string()))
         }
         Message::Binary(frame) => Chunk::read(frame).map(Said::Chunk).map_err(|_| incorrect("no chunk")),
-        Message::Ping(_) | Message::Pong(_) => Ok(Said::Ping),
+        Message::Ping(_) => Ok(Said::Ping),
+        Message::Pong(payload) => Ok(Said::Pong(payload)),
         Message::Close(_) => Ok(Said::Gone),
     }
 }

@@ -8,6 +8,7 @@ mod listing;
 mod played;
 mod requests;
 mod results;
+mod second;
 mod story;
 
 use http::Method;
