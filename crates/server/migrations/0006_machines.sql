@@ -12,7 +12,8 @@ create table enrollments (
     revoked_at integer
 );
 
--- `id` follows from the public key: one machine has one, and another cannot take it.
+-- `id` follows from the public key: one machine has one, and another cannot take it. `lineage` is the SHA-256 of the
+-- token that its last connection confirmed; null when it has confirmed none, or may come with any.
 create table machines (
     id text not null primary key,
     public_key text not null unique,
@@ -26,7 +27,8 @@ create table machines (
     last_seen integer not null,
     enrollment text not null references enrollments (id),
     ip_address text,
-    revoked_at integer
+    revoked_at integer,
+    lineage text
 );
 create index machines_name on machines (name);
 

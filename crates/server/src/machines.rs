@@ -1,14 +1,14 @@
 //! MACHINES: how they come in, what they are called by, and how they are cut off. A machine is its key: whoever holds
 //! the private part is the machine, and nobody else.
 
+pub mod proof;
 mod refusals;
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jumpbag_wire::agent::{Enroll, connect_text, enroll_text};
+use jumpbag_wire::agent::{Enroll, enroll_text};
 use jumpbag_wire::machine::{Facts, HealthStatus, Machine};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -38,7 +38,6 @@ const NO_TOKEN: &str =
     "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`";
 const KNOWN_KEY: &str =
     "a machine with this key is known already: remove the agent's data folder to make a new key";
-const NO_PROOF: &str = "it is unknown or revoked, or the signature is not its own";
 
 pub struct Machines {
     catalog: Arc<Catalog>,
@@ -192,8 +191,8 @@ impl Machines {
         let (Some(key), Some(signature)) = (key, signature) else {
             return Err(Error::InvalidRequestBody("`publicKey` and `signature` must be base64".into()));
         };
-        if !signed(&key, &text, &signature) {
-            self.refused(stranger(&machine_id(&key), address), NO_SIGNATURE, now).await?;
+        if !proof::signed(&key, &text, &signature) {
+            self.refused(proof::actor("agent", &machine_id(&key), &address), NO_SIGNATURE, now).await?;
             return Err(Error::Forbidden(NO_SIGNATURE.into()));
         }
         let facts = checked(request.facts)?;
@@ -206,6 +205,7 @@ impl Machines {
             address: Some(address.clone()),
             first_seen: now,
             last_seen: now,
+            lineage: None,
         };
         let actor = Actor {
             name: row.facts.computer_dns_name.clone(),
@@ -221,39 +221,6 @@ impl Machines {
         outcome.map(|()| id)
     }
 
-    /// The machine that proves, over this nonce, that it is this one. What it says of itself is kept.
-    ///
-    /// # Errors
-    /// `Forbidden` when it is unknown, revoked, or the signature is not its own.
-    pub async fn prove(
-        &self,
-        proof: Proof,
-        server_key: &str,
-        address: String,
-        now: Timestamp,
-    ) -> Result<MachineRow, Error> {
-        let known = self.row(&proof.machine_id).await?;
-        let key = known.as_ref().and_then(|row| BASE64.decode(&row.public_key).ok());
-        let signature = BASE64.decode(&proof.signature).unwrap_or_default();
-        let text = connect_text(&proof.nonce, &proof.machine_id, server_key);
-        let proven = key.is_some_and(|key| signed(&key, &text, &signature));
-        let (Some(mut row), true) = (known, proven) else {
-            let shown: String = proof.machine_id.chars().filter(char::is_ascii_hexdigit).take(40).collect();
-            self.refused(stranger(&shown, address), NO_PROOF, now).await?;
-            return Err(Error::Forbidden(format!("machine {shown}: {NO_PROOF}")));
-        };
-        row.facts = checked(proof.facts)?;
-        let (id, facts) = (row.id.clone(), row.facts.clone());
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    Ok::<_, Error>(machines::seen(tx, &id, Some(&facts), Some(&address), now).await?)
-                })
-            })
-            .await?;
-        Ok(row)
-    }
-
     /// Notes that a machine is there.
     pub async fn seen(&self, id: &str, now: Timestamp) -> Result<(), Error> {
         let id = id.to_owned();
@@ -267,11 +234,6 @@ impl Machines {
     async fn row(&self, id: &str) -> Result<Option<MachineRow>, Error> {
         let id = id.to_owned();
         self.catalog.read(move |tx| Box::pin(async move { Ok(machines::find(tx, &id).await?) })).await
-    }
-
-    /// Whether a machine may still connect.
-    pub async fn belongs(&self, id: &str) -> Result<bool, Error> {
-        Ok(self.row(id).await?.is_some())
     }
 
     /// The machine of an id or a name, letter case aside.
@@ -359,15 +321,6 @@ impl Machines {
     }
 }
 
-/// What an agent shows when it connects.
-#[derive(Debug, Clone)]
-pub struct Proof {
-    pub machine_id: String,
-    pub nonce: String,
-    pub facts: Facts,
-    pub signature: String,
-}
-
 /// Also for those that are about to change something.
 pub async fn by_id_or_name(tx: &mut Tx, wanted: &str) -> Result<MachineRow, Error> {
     let key = wanted.to_lowercase();
@@ -383,16 +336,6 @@ pub async fn by_id_or_name(tx: &mut Tx, wanted: &str) -> Result<MachineRow, Erro
 fn absent(wanted: &str) -> Error {
     let shown: String = wanted.chars().take(MAX_NAME).collect();
     Error::NotFound(format!("Machine {} was not found", shown.escape_debug()))
-}
-
-/// Who says to be a machine and did not show it.
-fn stranger(machine: &str, address: String) -> Actor {
-    Actor {
-        name: "agent".into(),
-        id: format!("machine {machine}"),
-        address: Some(address),
-        request_id: uuid::Uuid::new_v4().to_string(),
-    }
 }
 
 async fn enroll(
@@ -421,10 +364,6 @@ fn digest(secret: &str) -> String {
 
 fn machine_id(key: &[u8]) -> String {
     hex(&Sha256::digest(key)[..20])
-}
-
-fn signed(key: &[u8], text: &str, signature: &[u8]) -> bool {
-    UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), signature).is_ok()
 }
 
 /// What an agent says of its machine, made fit to be kept and shown.

@@ -105,6 +105,7 @@ const TABLES: &[(&str, usize, &[&str])] = &[
             "enrollment",
             "ip_address",
             "revoked_at",
+            "lineage",
         ],
     ),
     ("machine_tags", 2, &["machine", "value"]),

@@ -83,9 +83,11 @@ pub struct MachineRow {
     pub address: Option<String>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
+    /// The SHA-256 of the token that its last connection confirmed, in hexadecimal digits.
+    pub lineage: Option<String>,
 }
 
-const MACHINE: &str = "m.id, m.public_key, m.facts, m.tags, m.address, m.first_seen, m.last_seen";
+const MACHINE: &str = "m.id, m.public_key, m.facts, m.tags, m.address, m.first_seen, m.last_seen, m.lineage";
 
 fn machine(mut row: Row) -> Result<MachineRow, CatalogError> {
     let (id, public_key, facts): (String, String, String) = (row.take()?, row.take()?, row.take()?);
@@ -99,6 +101,7 @@ fn machine(mut row: Row) -> Result<MachineRow, CatalogError> {
         address: row.take()?,
         first_seen: row.take()?,
         last_seen: row.take()?,
+        lineage: row.take()?,
     })
 }
 
@@ -197,6 +200,22 @@ pub async fn named(tx: &mut Tx, name: &str) -> Result<Option<MachineRow>, Catalo
 pub async fn revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, CatalogError> {
     let sql = "update machines set revoked_at = $2 where id = $1 and revoked_at is null";
     Ok(tx.execute(sql, &[id.into(), now.into()]).await? == 1)
+}
+
+/// Moves a machine's lineage on; `false` when it is elsewhere by now, or the machine is out of use.
+pub async fn move_lineage(tx: &mut Tx, id: &str, from: Option<&str>, to: &str) -> Result<bool, CatalogError> {
+    let sql = "update machines set lineage = $3 \
+               where id = $1 and revoked_at is null and coalesce(lineage, '') = $2";
+    Ok(tx.execute(sql, &[id.into(), from.unwrap_or_default().into(), to.into()]).await? == 1)
+}
+
+/// Lets this machine, or every one, come with any lineage. Returns how many there are.
+pub async fn forget_lineage(tx: &mut Tx, id: Option<&str>) -> Result<u64, CatalogError> {
+    let sql = "update machines set lineage = null where revoked_at is null";
+    match id {
+        Some(id) => tx.execute(&format!("{sql} and id = $1"), &[id.into()]).await,
+        None => tx.execute(sql, &[]).await,
+    }
 }
 
 /// Machines that a change after this one took out of use.

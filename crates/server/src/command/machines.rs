@@ -56,6 +56,15 @@ pub enum Command {
         /// The machine's id
         id: String,
     },
+    /// Let a machine's next connection in, though its data folder was set back or the server's database was
+    Readmit {
+        /// The machine's id
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All machines: after the server's database was restored
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
 }
 
 pub async fn enroll(settings: &Settings, command: Enroll) -> Result<(), Failure> {
@@ -136,6 +145,13 @@ pub async fn machines(settings: &Settings, command: Command) -> Result<(), Failu
         Command::Revoke { id } => {
             machines.revoke(&id, Actor::operator("machines revoke"), now).await?;
             println!("revoked {id}: a server that runs cuts its connection within seconds");
+        }
+        Command::Readmit { id, all: _ } => {
+            let said = id.clone().unwrap_or_else(|| "all machines".into());
+            let number = machines.readmit(id, Actor::operator("machines readmit"), now).await?;
+            println!(
+                "readmitted {said} ({number}): the next connection counts, with any copy of the data folder"
+            );
         }
     }
     Ok(())

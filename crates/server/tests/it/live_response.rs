@@ -25,6 +25,7 @@ mod played;
 mod protocol;
 mod requests;
 mod results;
+mod second;
 mod story;
 
 use http::Method;

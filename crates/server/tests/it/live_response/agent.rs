@@ -108,6 +108,20 @@ impl Agent {
         self.folder.path().join("data")
     }
 
+    /// Another agent with a copy of the data folder as it is now.
+    pub fn copied(&self) -> Agent {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.folder.path().join("data")).arg(folder.path());
+        assert!(copy.status().expect("`cp`").success());
+        Agent { folder, process: None, machine: self.machine.clone() }
+    }
+
+    /// What it said on standard error since it was started.
+    pub fn said(&self) -> String {
+        self.process.as_ref().expect("it runs").stderr()
+    }
+
     /// A place beside the data folder.
     pub fn beside(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
