@@ -138,7 +138,7 @@ impl Protocol {
     }
 
     /// What goes on by itself when nothing goes wrong. A command that is cancelled runs until it is stopped.
-    fn progress(&self, state: &State, steps: &mut Vec<Step>) {
+    pub fn progress(&self, state: &State, steps: &mut Vec<Step>) {
         for action in 0..self.actions() {
             if state.late && state.catalog.actions[action] == Status::Pending {
                 steps.push(Step::Expire(action));
@@ -316,18 +316,8 @@ impl Protocol {
         Some(())
     }
 
-    /// Where it ends when nothing more goes wrong; the steps to it.
-    pub fn drain(&self, state: &State) -> (State, Vec<Step>) {
-        let (mut state, mut taken) = (state.clone(), Vec::new());
-        while let Some(step) = self.goes_on(&state).filter(|_| taken.len() < DRAINED) {
-            state = self.apply(&state, step).unwrap_or(state);
-            taken.push(step);
-        }
-        (state, taken)
-    }
-
     /// What comes next when nothing more goes wrong; nothing when all is done.
-    fn goes_on(&self, state: &State) -> Option<Step> {
+    pub fn goes_on(&self, state: &State) -> Option<Step> {
         if self.is_done(state) {
             return None;
         }
