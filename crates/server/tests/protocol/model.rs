@@ -105,6 +105,12 @@ impl Protocol {
     }
 
     /// All that may happen.
+    pub fn possible(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.steps(state, &mut steps);
+        steps
+    }
+
     fn steps(&self, state: &State, steps: &mut Vec<Step>) {
         self.progress(state, steps);
         if state.faults > 0 {
@@ -115,7 +121,9 @@ impl Protocol {
             let (journal, output) =
                 (state.written.journal != state.synced.journal, state.written.output != state.synced.output);
             for (journal, output) in [(journal, output), (journal, false), (false, output)] {
-                steps.push(Step::PowerLoss { journal, output });
+                if self.one_action && (journal || output) {
+                    steps.push(Step::PowerLoss { journal, output });
+                }
             }
         }
         for slot in 0..2 {
