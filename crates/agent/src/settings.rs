@@ -100,6 +100,11 @@ impl Home {
         self.0.join("key.der")
     }
 
+    /// The tokens that the next connection is known by.
+    pub fn lineage(&self) -> PathBuf {
+        self.0.join("lineage")
+    }
+
     pub fn certificates(&self) -> PathBuf {
         self.0.join("ca.pem")
     }

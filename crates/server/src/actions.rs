@@ -1,10 +1,12 @@
-//! MACHINE ACTIONS: create, assign, report, cancel, expire: the state machine. An action is bound to the bytes that its
+//! MACHINE ACTIONS: create, assign, report, end: the state machine. An action is bound to the bytes that its
 //! library files had when it was made; it goes from pending over in progress to one final status, and stays there.
 
 mod args;
 mod ending;
+pub mod live;
 pub mod measure;
 pub mod output;
+mod over;
 mod quote;
 mod request;
 pub mod result;
@@ -16,12 +18,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jumpbag_wire::action::{ActionCommand, ActionStatus, Command, CommandStatus, MachineAction};
 use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, assignment_text};
 use jumpbag_wire::time::Timestamp;
-use serde_json::json;
+use tokio::sync::watch;
 
 use crate::agents::AgentKey;
 use crate::blobs::BlobStore;
 use crate::catalog::actions::{self, ActionRow, CommandRow};
-use crate::catalog::audit::{self, Actor, Change};
+use crate::catalog::audit::{self, Actor};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
 use crate::library::ContentRef;
@@ -29,6 +31,7 @@ use crate::listed::{Listed, paged};
 use crate::odata::{EntitySet, Kind, Property, Query};
 
 pub use ending::Ending;
+pub use over::end_all_of;
 pub use request::{NewAction, NewCommand};
 
 /// What the operator decided about actions.
@@ -42,10 +45,16 @@ pub struct Rules {
     pub queue_seconds: i64,
     /// How long a command may run, in seconds.
     pub script_seconds: u64,
+    /// How long an action and what it brought are kept once it is final, in days; for good if nothing is said.
+    pub retention_days: Option<i64>,
 }
 
 const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
     Property { name, column, kind }
+}
+
+const fn shown_only(name: &'static str) -> Property {
+    Property { name, column: "null", kind: Kind::Shown }
 }
 
 /// What may be asked of the collection.
@@ -61,6 +70,17 @@ pub static SET: EntitySet = EntitySet {
         property("computerDnsName", "a.machine_name", Kind::Text),
         property("creationDateTimeUtc", "a.created_at", Kind::Time),
         property("lastUpdateDateTimeUtc", "a.updated_at", Kind::Time),
+        property("cancellationRequestor", "a.cancelled_by", Kind::Text),
+        property("cancellationDateTimeUtc", "a.cancelled_at", Kind::Time),
+        shown_only("title"),
+        shown_only("cancellationComment"),
+        shown_only("errorHResult"),
+        shown_only("scope"),
+        shown_only("externalId"),
+        shown_only("requestSource"),
+        shown_only("relatedFileInfo"),
+        shown_only("commands"),
+        shown_only("troubleshootInfo"),
     ],
     max_top: MAX_PAGE,
     searchable: false,
@@ -70,17 +90,13 @@ const RUNS: i64 = 1000;
 /// Actions of a page.
 const MAX_PAGE: u64 = 10_000;
 
-/// How long after the end of its time an action that began is waited for: its machine may be away, and keeps what it
-/// has to say.
-const SILENCE_SECS: i64 = 24 * 3600;
-/// Actions that end in one step.
-const BATCH: i64 = 100;
-
 #[derive(Clone)]
 pub struct Actions {
     catalog: Arc<Catalog>,
     blobs: BlobStore,
     rules: Rules,
+    /// Something came in from a machine, or an action ended.
+    stirred: Arc<watch::Sender<()>>,
 }
 
 /// What an agent is to be told.
@@ -93,7 +109,7 @@ pub struct Assigned {
 
 impl Actions {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Actions {
-        Actions { catalog, blobs, rules }
+        Actions { catalog, blobs, rules, stirred: Arc::new(watch::Sender::new(())) }
     }
 
     /// Makes an action, bound to the library as it is now.
@@ -144,47 +160,6 @@ impl Actions {
             Box::pin(async move { Ok::<_, Error>(actions::runs(tx, file, version, RUNS).await?) })
         });
         Ok(rows.await?.into_iter().map(shown).collect())
-    }
-
-    /// Ends an action that is not final; one that is stays as it is.
-    pub async fn cancel(
-        &self,
-        id: &str,
-        comment: &str,
-        actor: Actor,
-        now: Timestamp,
-    ) -> Result<MachineAction, Error> {
-        let (id, comment) = (known(id)?, comment.to_owned());
-        let row = self.catalog.write(move |tx| {
-            Box::pin(async move {
-                audit::wait(tx).await?;
-                let action = found(tx, &id).await?;
-                if action.status.is_final() {
-                    return Ok(action);
-                }
-                actions::set_cancelled(tx, action.number, &actor.name, &comment, now).await?;
-                let why = json!({ "comment": comment });
-                finish(tx, &action, ActionStatus::Cancelled, Some(why), &actor, now).await?;
-                found(tx, &id).await
-            })
-        });
-        row.await.map(shown)
-    }
-
-    /// Ends actions whose time is over; how many those were.
-    pub async fn expire(&self, now: Timestamp) -> Result<u64, Error> {
-        let begun = now.plus_secs(-(SILENCE_SECS + self.rules.script_seconds as i64));
-        let ended = self.catalog.write(move |tx| {
-            Box::pin(async move {
-                audit::wait(tx).await?;
-                let overdue = actions::overdue(tx, now, begun, BATCH).await?;
-                for action in &overdue {
-                    finish(tx, action, ActionStatus::TimeOut, None, &Actor::operator("expire"), now).await?;
-                }
-                Ok::<_, Error>(overdue.len() as u64)
-            })
-        });
-        ended.await
     }
 
     /// What a machine is to do next: the first command that has not ended of its oldest open action.
@@ -332,28 +307,6 @@ async fn of_machine(
     };
     let row = action.commands.iter().find(|row| row.number == i64::from(command.index)).cloned();
     Ok(row.filter(|row| row.status != CommandStatus::Created).map(|row| (action, row)))
-}
-
-/// Gives an action its final status and lets go of what it was bound to.
-async fn finish(
-    tx: &mut Tx,
-    action: &ActionRow,
-    status: ActionStatus,
-    why: Option<serde_json::Value>,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let mut turn = audit::turn(tx).await?;
-    actions::set_status(tx, action.number, status, now).await?;
-    actions::set_ended(tx, action.number, turn.number).await?;
-    actions::unpin(tx, &mut turn, action.number, now).await?;
-    let change = Change {
-        action: if status == ActionStatus::Cancelled { "action.cancel" } else { "action.end" },
-        target: &action.id,
-        before: Some(json!({ "status": action.status })),
-        after: Some(json!({ "status": status, "machine": action.machine, "why": why })),
-    };
-    Ok(audit::append(tx, now, actor, turn, change).await?)
 }
 
 /// An action as the wire shows it.

@@ -1,14 +1,14 @@
 //! MACHINES: how they come in, what they are called by, and how they are cut off. A machine is its key: whoever holds
 //! the private part is the machine, and nobody else.
 
+pub mod proof;
 mod refusals;
 
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jumpbag_wire::agent::{Enroll, connect_text, enroll_text};
+use jumpbag_wire::agent::{Enroll, enroll_text};
 use jumpbag_wire::machine::{Facts, HealthStatus, Machine};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -38,7 +38,6 @@ const NO_TOKEN: &str =
     "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`";
 const KNOWN_KEY: &str =
     "a machine with this key is known already: remove the agent's data folder to make a new key";
-const NO_PROOF: &str = "it is unknown or revoked, or the signature is not its own";
 
 pub struct Machines {
     catalog: Arc<Catalog>,
@@ -49,7 +48,14 @@ const fn property(name: &'static str, column: &'static str, kind: Kind) -> Prope
     Property { name, column, kind }
 }
 
-/// What may be asked of the collection. What nobody measures here is the same for all.
+const fn shown_only(name: &'static str) -> Property {
+    Property { name, column: "null", kind: Kind::Shown }
+}
+
+/// Stands for the time since which a machine must have been seen to be active.
+const ACTIVE_SINCE: &str = "{active since}";
+
+/// What may be asked of the collection. What nobody measures here is the same for all, as [`shown`] tells it.
 pub static SET: EntitySet = EntitySet {
     name: "Machines",
     properties: &[
@@ -61,6 +67,34 @@ pub static SET: EntitySet = EntitySet {
         property("version", "m.version", Kind::Text),
         property("lastExternalIpAddress", "m.address", Kind::Text),
         property("machineTags", machines::TAGS, Kind::Texts),
+        property("lastIpAddress", "m.ip_address", Kind::Text),
+        property(
+            "healthStatus",
+            "(cast(case when m.last_seen > {active since} then 'Active' else 'Inactive' end as text) collate \"C\")",
+            Kind::Text,
+        ),
+        property("deviceValue", "(cast('Normal' as text) collate \"C\")", Kind::Text),
+        property("riskScore", "(cast('None' as text) collate \"C\")", Kind::Text),
+        property("exposureLevel", "(cast('None' as text) collate \"C\")", Kind::Text),
+        property("onboardingStatus", "(cast('Onboarded' as text) collate \"C\")", Kind::Text),
+        property("defenderAvStatus", "(cast('NotSupported' as text) collate \"C\")", Kind::Text),
+        property("managedBy", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        property("managedByStatus", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        property("aadDeviceId", "(cast(null as text) collate \"C\")", Kind::Text),
+        property("rbacGroupName", "(cast(null as text) collate \"C\")", Kind::Text),
+        property("rbacGroupId", "(cast(0 as bigint))", Kind::Int),
+        property("isAadJoined", "(1 = 0)", Kind::Bool),
+        shown_only("mergedIntoMachineId"),
+        shown_only("isPotentialDuplication"),
+        shown_only("isExcluded"),
+        shown_only("exclusionReason"),
+        shown_only("osVersion"),
+        shown_only("osProcessor"),
+        shown_only("osArchitecture"),
+        shown_only("osBuild"),
+        shown_only("agentVersion"),
+        shown_only("ipAddresses"),
+        shown_only("vmMetadata"),
     ],
     max_top: MAX_PAGE,
     searchable: false,
@@ -157,8 +191,8 @@ impl Machines {
         let (Some(key), Some(signature)) = (key, signature) else {
             return Err(Error::InvalidRequestBody("`publicKey` and `signature` must be base64".into()));
         };
-        if !signed(&key, &text, &signature) {
-            self.refused(stranger(&machine_id(&key), address), NO_SIGNATURE, now).await?;
+        if !proof::signed(&key, &text, &signature) {
+            self.refused(proof::actor("agent", &machine_id(&key), &address), NO_SIGNATURE, now).await?;
             return Err(Error::Forbidden(NO_SIGNATURE.into()));
         }
         let facts = checked(request.facts)?;
@@ -171,6 +205,7 @@ impl Machines {
             address: Some(address.clone()),
             first_seen: now,
             last_seen: now,
+            lineage: None,
         };
         let actor = Actor {
             name: row.facts.computer_dns_name.clone(),
@@ -184,39 +219,6 @@ impl Machines {
             self.refused(refused, why, now).await?;
         }
         outcome.map(|()| id)
-    }
-
-    /// The machine that proves, over this nonce, that it is this one. What it says of itself is kept.
-    ///
-    /// # Errors
-    /// `Forbidden` when it is unknown, revoked, or the signature is not its own.
-    pub async fn prove(
-        &self,
-        proof: Proof,
-        server_key: &str,
-        address: String,
-        now: Timestamp,
-    ) -> Result<MachineRow, Error> {
-        let known = self.row(&proof.machine_id).await?;
-        let key = known.as_ref().and_then(|row| BASE64.decode(&row.public_key).ok());
-        let signature = BASE64.decode(&proof.signature).unwrap_or_default();
-        let text = connect_text(&proof.nonce, &proof.machine_id, server_key);
-        let proven = key.is_some_and(|key| signed(&key, &text, &signature));
-        let (Some(mut row), true) = (known, proven) else {
-            let shown: String = proof.machine_id.chars().filter(char::is_ascii_hexdigit).take(40).collect();
-            self.refused(stranger(&shown, address), NO_PROOF, now).await?;
-            return Err(Error::Forbidden(format!("machine {shown}: {NO_PROOF}")));
-        };
-        row.facts = checked(proof.facts)?;
-        let (id, facts) = (row.id.clone(), row.facts.clone());
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    Ok::<_, Error>(machines::seen(tx, &id, Some(&facts), Some(&address), now).await?)
-                })
-            })
-            .await?;
-        Ok(row)
     }
 
     /// Notes that a machine is there.
@@ -234,11 +236,6 @@ impl Machines {
         self.catalog.read(move |tx| Box::pin(async move { Ok(machines::find(tx, &id).await?) })).await
     }
 
-    /// Whether a machine may still connect.
-    pub async fn belongs(&self, id: &str) -> Result<bool, Error> {
-        Ok(self.row(id).await?.is_some())
-    }
-
     /// The machine of an id or a name, letter case aside.
     ///
     /// # Errors
@@ -249,8 +246,11 @@ impl Machines {
     }
 
     /// One page of what a query asks for.
-    pub async fn list(&self, query: Query) -> Result<Listed<MachineRow>, Error> {
-        let (page, limit) = paged(&query, MAX_PAGE)?;
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Listed<MachineRow>, Error> {
+        let (mut page, limit) = paged(&query, MAX_PAGE)?;
+        let active_since = now.plus_secs(-ACTIVE_SECS).micros().to_string();
+        page.order = page.order.replace(ACTIVE_SINCE, &active_since);
+        page.filter = page.filter.map(|(sql, params)| (sql.replace(ACTIVE_SINCE, &active_since), params));
         let rows = self.catalog.snapshot(move |tx| {
             Box::pin(async move {
                 let rows = machines::list(tx, &page).await?;
@@ -261,7 +261,7 @@ impl Machines {
         rows.await
     }
 
-    /// Cuts a machine off.
+    /// Cuts a machine off, and ends what it was to do.
     pub async fn revoke(&self, id: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let id = id.to_ascii_lowercase();
         self.catalog
@@ -273,7 +273,8 @@ impl Machines {
                     let before = json!({ "computerDnsName": row.facts.computer_dns_name });
                     let change =
                         Change { action: "machine.revoke", target: &id, before: Some(before), after: None };
-                    Ok(audit::append(tx, now, &actor, turn, change).await?)
+                    audit::append(tx, now, &actor, turn, change).await?;
+                    crate::actions::end_all_of(tx, &id, &actor, now).await
                 })
             })
             .await
@@ -320,15 +321,6 @@ impl Machines {
     }
 }
 
-/// What an agent shows when it connects.
-#[derive(Debug, Clone)]
-pub struct Proof {
-    pub machine_id: String,
-    pub nonce: String,
-    pub facts: Facts,
-    pub signature: String,
-}
-
 /// Also for those that are about to change something.
 pub async fn by_id_or_name(tx: &mut Tx, wanted: &str) -> Result<MachineRow, Error> {
     let key = wanted.to_lowercase();
@@ -344,16 +336,6 @@ pub async fn by_id_or_name(tx: &mut Tx, wanted: &str) -> Result<MachineRow, Erro
 fn absent(wanted: &str) -> Error {
     let shown: String = wanted.chars().take(MAX_NAME).collect();
     Error::NotFound(format!("Machine {} was not found", shown.escape_debug()))
-}
-
-/// Who says to be a machine and did not show it.
-fn stranger(machine: &str, address: String) -> Actor {
-    Actor {
-        name: "agent".into(),
-        id: format!("machine {machine}"),
-        address: Some(address),
-        request_id: uuid::Uuid::new_v4().to_string(),
-    }
 }
 
 async fn enroll(
@@ -382,10 +364,6 @@ fn digest(secret: &str) -> String {
 
 fn machine_id(key: &[u8]) -> String {
     hex(&Sha256::digest(key)[..20])
-}
-
-fn signed(key: &[u8], text: &str, signature: &[u8]) -> bool {
-    UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), signature).is_ok()
 }
 
 /// What an agent says of its machine, made fit to be kept and shown.
@@ -417,8 +395,7 @@ fn check_tag(tag: String) -> Result<String, Error> {
 /// A machine as the wire shows it. Of what nobody measures here, the neutral value.
 pub fn shown(row: MachineRow, now: Timestamp) -> Machine {
     let active = row.last_seen > now.plus_secs(-ACTIVE_SECS);
-    let own = |address: &&jumpbag_wire::machine::IpAddress| address.kind != "SoftwareLoopback";
-    let last_ip = row.facts.ip_addresses.iter().find(own).map(|address| address.ip_address.clone());
+    let last_ip = machines::ip_address(&row.facts).map(str::to_owned);
     Machine {
         id: row.id,
         merged_into_machine_id: None,

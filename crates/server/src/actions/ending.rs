@@ -5,7 +5,8 @@ use jumpbag_wire::agent::{CommandId, Outcome, OutputEnd, Stream};
 use jumpbag_wire::time::Timestamp;
 
 use super::measure::{Measured, STREAMS};
-use super::{Actions, finish, of_machine};
+use super::over::finish;
+use super::{Actions, of_machine};
 use crate::catalog::Tx;
 use crate::catalog::actions::{self, OutputId};
 use crate::catalog::audit::{self, Actor};
@@ -62,6 +63,7 @@ impl Actions {
                 Box::pin(async move { finished(tx, machine, command, outcome, ends, now).await })
             });
             if written.await? {
+                self.stirred.send_replace(());
                 return Ok(Ending::Recorded);
             }
         }

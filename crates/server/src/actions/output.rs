@@ -68,6 +68,7 @@ impl Actions {
             })
             .await?;
         if appended {
+            self.stirred.send_replace(());
             measured.follow(id, size, &bytes);
             return Ok(Some(end));
         }
@@ -119,6 +120,6 @@ impl Actions {
     }
 }
 
-fn no_command(index: u32) -> Error {
+pub(super) fn no_command(index: u32) -> Error {
     Error::NotFound(format!("the action has no command {index}: they are counted from 0"))
 }

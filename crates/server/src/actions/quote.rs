@@ -17,11 +17,7 @@ impl Quoter {
             None => {}
             Some(piece) => {
                 bytes.extend_from_slice(&piece);
-                let cut = match std::str::from_utf8(&bytes) {
-                    Err(e) => incomplete(&bytes, e.valid_up_to()),
-                    Ok(_) => bytes.len(),
-                };
-                self.begun = bytes.split_off(cut);
+                self.begun = bytes.split_off(incomplete(&bytes));
             }
         }
         let quoted = serde_json::Value::from(String::from_utf8_lossy(&bytes)).to_string();
@@ -31,7 +27,8 @@ impl Quoter {
 }
 
 /// Where a character begins that the end of the bytes cuts in two; their length when there is none.
-fn incomplete(bytes: &[u8], mut valid: usize) -> usize {
+pub fn incomplete(bytes: &[u8]) -> usize {
+    let mut valid = 0;
     while valid < bytes.len() {
         match std::str::from_utf8(&bytes[valid..]) {
             Ok(_) => return bytes.len(),

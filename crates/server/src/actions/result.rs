@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jumpbag_wire::action::CommandType;
-use jumpbag_wire::agent::Stream;
+use jumpbag_wire::agent::{OutputEnd, Stream};
 
 use super::output::Output;
 use super::quote::Quoter;
@@ -33,7 +33,7 @@ impl Actions {
     /// What a command brought.
     ///
     /// # Errors
-    /// `NotFound` when there is no such command, or it has not ended.
+    /// `NotFound` when there is no such command, it has not ended, or it was to bring a file and did not.
     pub async fn result(&self, action: &str, index: u32) -> Result<CommandResult, Error> {
         let action = known(action)?;
         let row = self.row(&action).await?;
@@ -41,7 +41,15 @@ impl Actions {
         let command = command.filter(|command| command.has_ended()).ok_or_else(|| {
             Error::NotFound(format!("action {action} has no command {index} that has ended"))
         })?;
-        Ok(CommandResult { action, number: row.number, command })
+        let result = CommandResult { action, number: row.number, command };
+        if result.is_file() && result.end().is_none() {
+            let why = result.command.errors.join("; ");
+            let action = &result.action;
+            return Err(Error::NotFound(format!(
+                "command {index} of action {action} brought no file: {why}"
+            )));
+        }
+        Ok(result)
     }
 
     /// The bytes of a stream from an offset to where it is.
@@ -89,9 +97,13 @@ impl CommandResult {
 
     /// The SHA-256 of a file's bytes as they are told, which its machine measured.
     pub fn digest(&self) -> Option<Vec<u8>> {
+        crate::hex::bytes(&self.end()?.sha256)
+    }
+
+    /// What its machine measured of the file that it brought, if that is what it did.
+    fn end(&self) -> Option<&OutputEnd> {
         let mut ends = self.command.ends.iter().flatten();
-        let end = ends.find(|end| self.is_file() && end.stream == Stream::File)?;
-        crate::hex::bytes(&end.sha256)
+        ends.find(|end| self.is_file() && end.stream == Stream::File)
     }
 
     fn output(&self, stream: Stream) -> Output {

@@ -68,7 +68,9 @@ impl<'a> Talk<'a> {
     /// When they make no sense.
     pub async fn hear(&mut self, message: FromAgent, now: Timestamp) -> Result<Answer, Error> {
         match message {
-            FromAgent::Prove { .. } => Err(Error::Forbidden("a proof comes once".into())),
+            FromAgent::Prove { .. } | FromAgent::Confirmed => {
+                Err(Error::Forbidden("a proof comes once".into()))
+            }
             FromAgent::Started { command, time } => {
                 if self.actions.started(self.machine, command.clone(), time, now).await? {
                     // It may have begun it when it was connected before.

@@ -25,8 +25,8 @@ use crate::agents::{Connected, Hub, Line};
 use crate::app::App;
 use crate::error::Error;
 use crate::library::{Flow, Opened};
-use crate::machines::Proof;
-use crate::news::Known;
+use crate::machines::proof::Proof;
+use crate::news::ended;
 
 /// How long a machine may take to prove itself.
 const PROOF: Duration = Duration::from_secs(20);
@@ -80,7 +80,7 @@ pub async fn connect(
         .max_frame_size(MAX_TEXT.max(MAX_DATA + 64))
         .on_upgrade(move |socket| async move {
             let address = context.address.to_string();
-            let mut session = Session { app, socket, line: None };
+            let mut session = Session { app, socket, line: None, lineage: String::new() };
             if let Err(why) = session.run(address, place).await {
                 tracing::info!(request_id = context.id, why = why.chain(), "an agent's connection ends");
                 let reason = why.face().message.chars().take(100).collect::<String>();
@@ -96,6 +96,8 @@ struct Session {
     socket: WebSocket,
     /// Of the machine that this is.
     line: Option<Arc<Line>>,
+    /// What the machine's lineage is while this connection is the machine's.
+    lineage: String,
 }
 
 /// What an agent said.
@@ -104,6 +106,7 @@ enum Said {
     Chunk(Chunk),
     /// It is alive.
     Ping,
+    Pong(Bytes),
     Gone,
 }
 
@@ -116,7 +119,6 @@ impl Session {
         drop(place);
         let line = Arc::clone(&connected.line);
         self.line = Some(Arc::clone(&line));
-        self.tell(&FromServer::Welcome { time: Timestamp::now() }).await?;
         let app = Arc::clone(&self.app);
         let mut talk = Talk::new(&app.actions, &app.agent_key, &connected.machine);
         let mut parcel: Option<Parcel> = None;
@@ -130,13 +132,16 @@ impl Session {
                 biased;
                 () = line.ended.notified() => return Err(elsewhere()),
                 () = ended(&mut news) => return Ok(()),
+                () = line.probe.notified() => {
+                    self.send(Message::Ping(Bytes::copy_from_slice(&line.question()))).await?;
+                }
                 () = line.wake.notified() => {
-                    belongs(&app, &connected.machine).await?;
+                    app.machines.belongs(&connected.machine, &self.lineage).await?;
                     let words = talk.look(Timestamp::now()).await?;
                     self.follow(Answer { words, content: None }, &mut parcel).await?;
                 }
                 _ = seen.tick() => {
-                    belongs(&app, &connected.machine).await?;
+                    app.machines.belongs(&connected.machine, &self.lineage).await?;
                     app.machines.seen(&connected.machine, Timestamp::now()).await?;
                 }
                 said = tokio::time::timeout_at(heard + SILENCE, hear(&mut self.socket)) => {
@@ -145,6 +150,10 @@ impl Session {
                     let answer = match said? {
                         Said::Gone => return Ok(()),
                         Said::Ping => continue,
+                        Said::Pong(payload) => {
+                            line.answer(&payload);
+                            continue;
+                        }
                         Said::Text(message) => talk.hear(message, Timestamp::now()).await?,
                         Said::Chunk(chunk) => Answer { words: talk.keep(chunk).await?, content: None },
                     };
@@ -166,14 +175,33 @@ impl Session {
     async fn proven(&mut self, address: String) -> Result<Connected, Error> {
         let nonce = BASE64.encode(crate::auth::secret::random::<32>());
         self.tell(&FromServer::Hello { nonce: nonce.clone() }).await?;
-        let Said::Text(FromAgent::Prove { machine_id, facts, signature }) = hear(&mut self.socket).await?
+        let Said::Text(FromAgent::Prove { machine_id, facts, lineage, signature }) =
+            hear(&mut self.socket).await?
         else {
             return Err(Error::Forbidden("the first message must be the proof".into()));
         };
-        let proof = Proof { machine_id, nonce, facts, signature };
+        let proof = Proof { machine_id, nonce, facts, lineage, signature };
+        let machines = &self.app.machines;
         let key = self.app.agent_key.public();
-        let machine = self.app.machines.prove(proof, key, address, Timestamp::now()).await?;
-        Ok(Hub::connect(&self.app.hub, &machine.id))
+        let proven = machines.prove(proof, key, address, Timestamp::now()).await?;
+        if self.app.hub.answers(proven.machine()).await {
+            return Err(machines.refuse_second(proven, Timestamp::now()).await?);
+        }
+        let welcome = FromServer::Welcome {
+            time: Timestamp::now(),
+            known: proven.known.clone(),
+            next: proven.next.reveal().to_owned(),
+        };
+        self.tell(&welcome).await?;
+        loop {
+            match hear(&mut self.socket).await? {
+                Said::Text(FromAgent::Confirmed) => break,
+                Said::Ping | Said::Pong(_) => {}
+                _ => return Err(Error::Forbidden("the welcome is to be confirmed first".into())),
+            }
+        }
+        self.lineage = self.app.machines.confirm(&proven, Timestamp::now()).await?;
+        Ok(Hub::connect(&self.app.hub, proven.machine()))
     }
 
     /// Says what there is to say, and stops or begins to send content.
@@ -260,19 +288,6 @@ async fn next_of(app: &App, parcel: &mut Option<Parcel>) -> Result<Option<Chunk>
     }
 }
 
-async fn ended(news: &mut tokio::sync::watch::Receiver<Known>) {
-    let _ = news.wait_for(|known| known.ended).await;
-}
-
-/// # Errors
-/// `Forbidden` once the machine was revoked.
-async fn belongs(app: &App, machine: &str) -> Result<(), Error> {
-    match app.machines.belongs(machine).await? {
-        true => Ok(()),
-        false => Err(Error::Forbidden("the machine was revoked".into())),
-    }
-}
-
 /// The next thing that an agent says.
 async fn hear(socket: &mut WebSocket) -> Result<Said, Error> {
     let incorrect = |what: &str| Error::InvalidRequestBody(format!("an agent's message: {what}"));
@@ -282,7 +297,8 @@ async fn hear(socket: &mut WebSocket) -> Result<Said, Error> {
             serde_json::from_str(&text).map(Said::Text).map_err(|e| incorrect(&e.to_string()))
         }
         Message::Binary(frame) => Chunk::read(frame).map(Said::Chunk).map_err(|_| incorrect("no chunk")),
-        Message::Ping(_) | Message::Pong(_) => Ok(Said::Ping),
+        Message::Ping(_) => Ok(Said::Ping),
+        Message::Pong(payload) => Ok(Said::Pong(payload)),
         Message::Close(_) => Ok(Said::Gone),
     }
 }
