@@ -180,7 +180,8 @@ impl Actions {
         ended.await
     }
 
-    /// What a machine is to do next: the first command that has not ended of its oldest open action.
+    /// What a machine is to do next: the first command that has not ended of its oldest open action. Once it was told
+    /// of that, [`Actions::told`] writes it down.
     pub async fn next(
         &self,
         machine: &str,
@@ -188,7 +189,7 @@ impl Actions {
         now: Timestamp,
     ) -> Result<Option<Assigned>, Error> {
         let (id, script_seconds) = (machine.to_owned(), self.rules.script_seconds);
-        let open = self.catalog.write(move |tx| {
+        let open = self.catalog.read(move |tx| {
             Box::pin(async move {
                 let Some(action) = actions::open(tx, &id).await? else { return Ok(None) };
                 if action.status == ActionStatus::Pending && action.deadline < now {
@@ -197,15 +198,8 @@ impl Actions {
                 }
                 let command = action.commands.iter().find(|command| !command.has_ended()).cloned();
                 // One that its machine has begun is told of once: whoever else holds its key must not begin it again.
-                let Some(mut command) = command.filter(|command| command.status != CommandStatus::Executing)
-                else {
-                    return Ok(None);
-                };
-                if command.status == CommandStatus::Created {
-                    command.status = CommandStatus::Submitted;
-                    actions::set_command(tx, action.number, &command).await?;
-                }
-                Ok::<_, Error>(Some((action, command)))
+                let command = command.filter(|command| command.status != CommandStatus::Executing);
+                Ok::<_, Error>(command.map(|command| (action, command)))
             })
         });
         let Some((action, command)) = open.await? else { return Ok(None) };
@@ -227,6 +221,23 @@ impl Actions {
         let assignment = serde_json::to_string(&assignment).map_err(|e| Error::Internal(e.to_string()))?;
         let signature = BASE64.encode(key.sign(&assignment_text(&assignment)));
         Ok(Some(Assigned { command: id, assignment, signature }))
+    }
+
+    /// Writes down that a machine was told of a command.
+    pub async fn told(&self, machine: &str, command: CommandId) -> Result<(), Error> {
+        let machine = machine.to_owned();
+        self.catalog
+            .write(move |tx| {
+                Box::pin(async move {
+                    let (action, mut row) = of_machine(tx, &machine, &command).await?;
+                    if row.status == CommandStatus::Created && !action.status.is_final() {
+                        row.status = CommandStatus::Submitted;
+                        actions::set_command(tx, action.number, &row).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await
     }
 
     /// A machine says that it has started a command; `false` when it is to stop it.

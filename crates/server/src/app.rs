@@ -146,7 +146,7 @@ impl App {
             machines: Machines::new(Arc::clone(&catalog)),
             actions: Actions::new(Arc::clone(&catalog), blobs.clone(), rules),
             agent_key,
-            hub: Arc::default(),
+            hub: Arc::new(Hub::new(settings.max_agents)),
             settings,
             catalog,
             blobs,

@@ -27,6 +27,8 @@ const ACTIVE_SECS: i64 = 7 * 24 * 3600;
 const MAX_PAGE: u64 = 10_000;
 /// Characters of a machine's name.
 const MAX_NAME: usize = 255;
+/// Machines that are noted in one transaction.
+const AT_ONCE: usize = 500;
 pub const MAX_TAGS: usize = 64;
 pub const MAX_TAG: usize = 200;
 
@@ -221,21 +223,33 @@ impl Machines {
         self.catalog
             .write(move |tx| {
                 Box::pin(async move {
-                    Ok::<_, Error>(machines::seen(tx, &id, Some(&facts), Some(&address), now).await?)
+                    machines::seen(tx, &id, Some(&facts), Some(&address), now).await?;
+                    Ok::<_, Error>(())
                 })
             })
             .await?;
         Ok(row)
     }
 
-    /// Notes that a machine is there.
-    pub async fn seen(&self, id: &str, now: Timestamp) -> Result<(), Error> {
-        let id = id.to_owned();
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(machines::seen(tx, &id, None, None, now).await?) })
-            })
-            .await
+    /// Notes that these machines are there. Returns those that do not belong here any more.
+    pub async fn seen(&self, ids: Vec<String>, now: Timestamp) -> Result<Vec<String>, Error> {
+        let mut strangers = Vec::new();
+        for some in ids.chunks(AT_ONCE) {
+            let some = some.to_vec();
+            let unknown = self.catalog.write(move |tx| {
+                Box::pin(async move {
+                    let mut unknown = Vec::new();
+                    for id in some {
+                        if !machines::seen(tx, &id, None, None, now).await? {
+                            unknown.push(id);
+                        }
+                    }
+                    Ok::<_, Error>(unknown)
+                })
+            });
+            strangers.extend(unknown.await?);
+        }
+        Ok(strangers)
     }
 
     async fn row(&self, id: &str) -> Result<Option<MachineRow>, Error> {
@@ -245,7 +259,8 @@ impl Machines {
 
     /// Whether a machine may still connect.
     pub async fn belongs(&self, id: &str) -> Result<bool, Error> {
-        Ok(self.row(id).await?.is_some())
+        let id = id.to_owned();
+        self.catalog.read(move |tx| Box::pin(async move { Ok(machines::belongs(tx, &id).await?) })).await
     }
 
     /// The machine of an id or a name, letter case aside.

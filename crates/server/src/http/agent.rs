@@ -24,16 +24,13 @@ use crate::app::App;
 use crate::error::Error;
 use crate::library::ContentRef;
 use crate::machines::Proof;
-use crate::news::Known;
 
 /// How long a machine may take to prove itself.
 const PROOF: Duration = Duration::from_secs(20);
 /// A connection that nothing was heard of for this long is dead: agents ping more often.
 const SILENCE: Duration = Duration::from_secs(150);
-/// How often a connected machine's last sight is written down.
-const SEEN: Duration = Duration::from_secs(300);
-/// Bytes of content that go out between two looks at what the agent says.
-const PIECE: usize = MAX_DATA;
+/// Bytes of content in a message. The connection keeps a buffer of this size from then on.
+const PIECE: usize = 32 * 1024;
 
 /// Lets a machine in.
 pub async fn enroll(
@@ -47,13 +44,14 @@ pub async fn enroll(
     Ok(Json(Enrolled { machine_id, server_key: app.agent_key.public().to_owned() }))
 }
 
-/// Becomes a session.
+/// Becomes a session, if there is room for one more.
 pub async fn connect(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     upgrade: WebSocketUpgrade,
-) -> Response {
-    upgrade
+) -> Result<Response, Error> {
+    let place = app.hub.place()?;
+    let response = upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
@@ -61,6 +59,7 @@ pub async fn connect(
         .max_message_size(MAX_TEXT.max(MAX_DATA + 64))
         .max_frame_size(MAX_TEXT.max(MAX_DATA + 64))
         .on_upgrade(move |socket| async move {
+            let _place = place;
             let address = context.address.to_string();
             let mut session = Session { app, socket };
             if let Err(why) = session.run(address).await {
@@ -69,7 +68,8 @@ pub async fn connect(
                 let frame = CloseFrame { code: 4000 + why.face().status.as_u16(), reason: reason.into() };
                 let _ = session.socket.send(Message::Close(Some(frame))).await;
             }
-        })
+        });
+    Ok(response)
 }
 
 struct Session {
@@ -88,35 +88,31 @@ enum Said {
 
 impl Session {
     async fn run(&mut self, address: String) -> Result<(), Error> {
-        let connected = match tokio::time::timeout(PROOF, self.proven(address)).await {
+        // What is only done now and then is in boxes: ten thousand sessions wait at the same time.
+        let connected = match tokio::time::timeout(PROOF, Box::pin(self.proven(address))).await {
             Ok(proven) => proven?,
             Err(_) => return Err(Error::Slow("the machine did not prove itself".into())),
         };
         let now = Timestamp::now();
         self.tell(&FromServer::Welcome { time: now }).await?;
         let mut told: Option<CommandId> = None;
-        let mut seen = tokio::time::interval(SEEN);
-        seen.tick().await;
-        let mut news = self.app.news.subscribe();
+        let line = Arc::clone(&connected.line);
         loop {
-            let line = Arc::clone(&connected.line);
             tokio::select! {
                 () = line.ended.notified() => {
+                    if self.app.hub.is_closed() {
+                        return Ok(());
+                    }
                     return Err(Error::Forbidden("the machine is connected elsewhere, or was cut off".into()));
                 }
-                () = ended(&mut news) => return Ok(()),
-                () = line.wake.notified() => self.look(&connected, &mut told).await?,
-                _ = seen.tick() => {
-                    belongs(&self.app, &connected.machine).await?;
-                    self.app.machines.seen(&connected.machine, Timestamp::now()).await?;
-                }
+                () = line.wake.notified() => Box::pin(self.look(&connected, &mut told)).await?,
                 said = tokio::time::timeout(SILENCE, hear(&mut self.socket)) => match said {
                     Err(_) => return Err(Error::Slow("nothing was heard of the machine".into())),
                     Ok(said) => match said? {
                         Said::Gone => return Ok(()),
                         Said::Ping => {}
-                        Said::Text(message) => self.answer(&connected, message, &mut told).await?,
-                        Said::Chunk(chunk) => self.keep(&connected.machine, chunk).await?,
+                        Said::Text(message) => Box::pin(self.answer(&connected, message, &mut told)).await?,
+                        Said::Chunk(chunk) => Box::pin(self.keep(&connected.machine, chunk)).await?,
                     },
                 },
             }
@@ -150,11 +146,13 @@ impl Session {
                 return Ok(());
             }
         }
-        let next = app.actions.next(&connected.machine, &app.agent_key, Timestamp::now()).await?;
+        let next = actions.next(&connected.machine, &app.agent_key, Timestamp::now()).await?;
         if let Some(next) = next {
-            *told = Some(next.command);
             let (assignment, signature) = (next.assignment, next.signature);
             self.tell(&FromServer::Assign { assignment, signature }).await?;
+            // The agent works while this is written down; what it says is heard behind it.
+            actions.told(&connected.machine, next.command.clone()).await?;
+            *told = Some(next.command);
         }
         Ok(())
     }
@@ -244,10 +242,6 @@ impl Session {
         let sent = sent.map_err(|_| Error::Slow("the machine takes nothing".into()))?;
         sent.map_err(|e| Error::Slow(format!("the connection broke: {e}")))
     }
-}
-
-async fn ended(news: &mut tokio::sync::watch::Receiver<Known>) {
-    let _ = news.wait_for(|known| known.ended).await;
 }
 
 /// # Errors

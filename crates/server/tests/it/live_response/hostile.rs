@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::agent::{Agent, paste};
 use super::played::{Line, Played, token};
 use super::{act, get_file, line, operator, options, put_file, refusals, show};
+use crate::support::poll::eventually;
 use crate::support::server::Jumpbag;
 
 #[tokio::test]
@@ -116,6 +117,19 @@ async fn the_newest_connection_of_a_machine_counts() {
     let mut first = played.connected(&bag).await;
     let _second = played.connected(&bag).await;
     assert_eq!(first.hear().await, Err(4403));
+}
+
+#[tokio::test]
+async fn more_agents_than_there_is_room_for_wait_outside_and_clients_do_not() {
+    let bag = options().set("max_agents", 1).set("max_connections", 2).start().await;
+    let played = Played::enrolled(&bag).await;
+    let first = played.connected(&bag).await;
+    for _ in 0..3 {
+        assert_eq!(Line::knock(&bag).await.0, 503);
+    }
+    operator(&bag).await.get("/api/machines").await.expect_status(200);
+    drop(first);
+    eventually("there is room again", async || (Line::knock(&bag).await.0 == 101).then_some(())).await;
 }
 
 #[tokio::test]
