@@ -182,7 +182,8 @@ pub(super) async fn commit(
             active.id, machine.id
         )));
     }
-    if actions::count_open(tx).await? >= rules.sessions {
+    let limit = i64::try_from(rules.sessions).unwrap_or(i64::MAX);
+    if actions::count_open(tx, limit).await? >= rules.sessions {
         return Err(Error::TooManyRequests(
             format!("Too many requests: {} live response sessions are open already", rules.sessions),
             60,
