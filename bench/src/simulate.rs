@@ -12,7 +12,7 @@ use jumpbag_agent::courier::Courier;
 use jumpbag_agent::duty::output::Output;
 use jumpbag_agent::duty::{Duty, Job, failed};
 use jumpbag_agent::enroll::{Pasted, enroll};
-use jumpbag_agent::identity::{Identity, ServerKey};
+use jumpbag_agent::identity::{Identity, Lineage, ServerKey};
 use jumpbag_agent::link::Server;
 use jumpbag_agent::settings::{Home, Settings};
 use jumpbag_agent::spool::Spool;
@@ -106,10 +106,11 @@ impl Agent {
         let settings = Settings::read(&home)?;
         let identity = Identity::open(&home.key())?;
         let server = Server::parse(&settings.url)?;
+        let lineage = Lineage::new(home.lineage());
         let spool = Spool::open(&home.spool(), settings.limits.spool, Timestamp::now())?;
         let server_key = ServerKey::parse(&settings.server_key)?;
         let duty = Arc::new(Duty::new(settings.machine_id.clone(), server_key, spool)?);
-        Ok(Agent { courier: Courier { settings, server, identity, duty }, home: folder, starts })
+        Ok(Agent { courier: Courier { settings, server, identity, lineage, duty }, home: folder, starts })
     }
 
     /// Returns when something went wrong that no agent may do wrong.

@@ -65,7 +65,13 @@ fn actor() -> Actor {
 }
 
 fn actions(catalog: &Arc<Catalog>, blobs: &BlobStore) -> Actions {
-    let rules = Rules { queue: true, sessions: 25, queue_seconds: QUEUE_SECS, script_seconds: 600 };
+    let rules = Rules {
+        queue: true,
+        sessions: 25,
+        queue_seconds: QUEUE_SECS,
+        script_seconds: 600,
+        retention_days: None,
+    };
     Actions::new(Arc::clone(catalog), blobs.clone(), rules)
 }
 
