@@ -10,7 +10,7 @@ use crate::courier::Courier;
 use crate::disk;
 use crate::duty::Duty;
 use crate::error::{Context, Error, Result};
-use crate::identity::{Identity, ServerKey};
+use crate::identity::{Identity, Lineage, ServerKey};
 use crate::link::Server;
 use crate::run::Runner;
 use crate::settings::{Home, Settings};
@@ -57,7 +57,7 @@ impl Agent {
             path: settings.path.clone().unwrap_or_else(|| PATH.to_owned()),
         };
         worker.prepare()?;
-        let courier = Courier { settings, server, identity, duty };
+        let courier = Courier { settings, server, identity, lineage: Lineage::new(home.lineage()), duty };
         Ok(Agent { courier, worker, _alone: alone })
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use jumpbag_wire::agent::{
-    CONNECT_PATH, Chunk, FromAgent, FromServer, MAX_DATA, MAX_TEXT, PROTOCOL, connect_text,
+    CONNECT_PATH, Chunk, FromAgent, FromServer, MAX_DATA, MAX_TEXT, PROTOCOL, connect_text, handed_on,
 };
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::duty::{Duty, Frame};
 use crate::error::{Context, Error, Result};
 use crate::facts;
-use crate::identity::Identity;
+use crate::identity::{Identity, Lineage};
 use crate::link::proxy::Proxy;
 use crate::link::{self, Server, Stream};
 use crate::settings::Settings;
@@ -45,6 +45,7 @@ pub struct Courier {
     pub settings: Settings,
     pub server: Server,
     pub identity: Identity,
+    pub lineage: Lineage,
     pub duty: Arc<Duty>,
 }
 
@@ -114,15 +115,20 @@ impl Courier {
             return Err(Error::new("the server does not say who it talks to"));
         };
         let Settings { machine_id, server_key, .. } = &self.settings;
+        let lineage = self.lineage.read()?;
         let prove = FromAgent::Prove {
             machine_id: machine_id.clone(),
             facts: facts::gather(),
-            signature: self.identity.sign(&connect_text(&nonce, machine_id, server_key)),
+            signature: self.identity.sign(&connect_text(&nonce, machine_id, server_key, &lineage)),
+            lineage: lineage.clone(),
         };
         socket.send(text(&prove)?).await.context(lost)?;
-        let FromServer::Welcome { time } = hear(socket).await? else {
+        let FromServer::Welcome { time, known, next } = hear(socket).await? else {
             return Err(Error::new("the server does not welcome this machine"));
         };
+        // Before it is confirmed: the server may go by nothing that could be lost here.
+        self.lineage.write(&handed_on(lineage, known.as_deref(), next))?;
+        socket.send(text(&FromAgent::Confirmed)?).await.context(lost)?;
         let behind = self.duty.clock.set(time);
         if behind.abs() > 60 {
             crate::say!(

@@ -20,6 +20,7 @@ pub fn private_folder(path: &Path) -> Result<()> {
 
 /// Options for a new or existing file that only its owner may read.
 pub fn private_file() -> OpenOptions {
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);

@@ -48,14 +48,19 @@ pub async fn enroll(home: &Home, pasted: &Pasted) -> Result<String> {
     let identity = Identity::create(&staged)?;
     // A service has another environment than who pastes the line: what is chosen here is kept.
     let proxy = Proxy::choose(&server, pasted.proxy.as_deref(), |name| std::env::var(name).ok());
-    let enrolled = ask(&server, pasted, proxy.as_deref(), ca.as_deref(), secret, &identity).await?;
-    if ServerKey::parse(&enrolled.server_key)? != pinned {
-        return Err(Error::new(format!(
+    let enrolled = ask(&server, pasted, proxy.as_deref(), ca.as_deref(), secret, &identity).await;
+    let enrolled = enrolled.and_then(|enrolled| match ServerKey::parse(&enrolled.server_key)? == pinned {
+        true => Ok(enrolled),
+        false => Err(Error::new(format!(
             "`{}` has another key than the token says: it is not the server that printed the line, and the machine \
              is not enrolled",
             pasted.url
-        )));
+        ))),
+    });
+    if enrolled.is_err() {
+        let _ = std::fs::remove_file(&staged);
     }
+    let enrolled = enrolled?;
     let moved = std::fs::rename(&staged, home.key()).and_then(|()| disk::sync_folder(home.folder()));
     moved.context(|| format!("cannot write `{}`", home.key().display()))?;
     let settings = Settings {
@@ -70,6 +75,8 @@ pub async fn enroll(home: &Home, pasted: &Pasted) -> Result<String> {
         longest_wait: 300.0,
     };
     settings.write(home)?;
+    // Those of the machine that this was. The new one may come with any.
+    let _ = std::fs::remove_file(home.lineage());
     Ok(enrolled.machine_id)
 }
 

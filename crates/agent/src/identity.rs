@@ -1,7 +1,8 @@
-//! Keys: the machine's own pair, which never leaves it, and the server's, which is pinned when the machine enrols.
+//! Keys: the machine's own pair, which never leaves it, and the server's, which is pinned when the machine enrols. And the
+//! tokens that tell this data folder from a copy of it.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine;
@@ -82,6 +83,35 @@ impl ServerKey {
 impl fmt::Display for ServerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&STANDARD.encode(self.0))
+    }
+}
+
+/// Tokens of earlier connections, oldest first, a line each. Each connection begins with them and adds one.
+pub struct Lineage(PathBuf);
+
+impl Lineage {
+    pub fn new(path: PathBuf) -> Lineage {
+        Lineage(path)
+    }
+
+    /// None before the first connection.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&self) -> Result<Vec<String>> {
+        match std::fs::read_to_string(&self.0) {
+            Ok(text) => Ok(text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::new(format!("cannot read `{}`: {error}", self.0.display()))),
+        }
+    }
+
+    /// Has them on the disk.
+    ///
+    /// # Errors
+    /// When they cannot be written; what was there is there still.
+    pub fn write(&self, tokens: &[String]) -> Result<()> {
+        disk::write_private(&self.0, (tokens.join("\n") + "\n").as_bytes())
     }
 }
 

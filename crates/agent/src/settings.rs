@@ -100,12 +100,22 @@ impl Home {
         self.0.join("key.der")
     }
 
+    /// The tokens that the next connection is known by.
+    pub fn lineage(&self) -> PathBuf {
+        self.0.join("lineage")
+    }
+
     pub fn certificates(&self) -> PathBuf {
         self.0.join("ca.pem")
     }
 
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
+    }
+
+    /// What the agent says where there is no standard error.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("agent.log")
     }
 
     pub fn spool(&self) -> PathBuf {

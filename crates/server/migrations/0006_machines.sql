@@ -12,7 +12,8 @@ create table enrollments (
     revoked_at integer
 );
 
--- `id` follows from the public key: one machine has one, and another cannot take it.
+-- `id` follows from the public key: one machine has one, and another cannot take it. `lineage` is the SHA-256 of the
+-- token that its last connection confirmed; null when it has confirmed none, or may come with any.
 create table machines (
     id text not null primary key,
     public_key text not null unique,
@@ -25,7 +26,9 @@ create table machines (
     first_seen integer not null,
     last_seen integer not null,
     enrollment text not null references enrollments (id),
-    revoked_at integer
+    ip_address text,
+    revoked_at integer,
+    lineage text
 );
 create index machines_name on machines (name);
 
@@ -97,4 +100,5 @@ create table output (
     foreign key (action, command) references commands (action, number),
     check ((bytes is null) <> (blob is null))
 );
+create index actions_final on actions (updated_at) where status not in ('Pending', 'InProgress');
 create unique index output_blob on output (blob) where blob is not null;

@@ -1,7 +1,13 @@
-//! MACHINE ACTIONS: create, assign, report, cancel, expire: the state machine. An action is bound to the bytes that its
+//! MACHINE ACTIONS: create, assign, report, end: the state machine. An action is bound to the bytes that its
 //! library files had when it was made; it goes from pending over in progress to one final status, and stays there.
 
+mod args;
+mod ending;
+pub mod live;
+pub mod measure;
 pub mod output;
+mod over;
+mod quote;
 mod request;
 pub mod result;
 
@@ -10,19 +16,22 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jumpbag_wire::action::{ActionCommand, ActionStatus, Command, CommandStatus, MachineAction};
-use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, Outcome, assignment_text};
+use jumpbag_wire::agent::{AssignedContent, Assignment, CommandId, assignment_text};
 use jumpbag_wire::time::Timestamp;
-use serde_json::json;
+use tokio::sync::watch;
 
 use crate::agents::AgentKey;
 use crate::blobs::BlobStore;
-use crate::catalog::actions::{self, ActionRow, CommandRow, OutputId};
-use crate::catalog::audit::{self, Actor, Change};
+use crate::catalog::actions::{self, ActionRow, CommandRow};
+use crate::catalog::audit::{self, Actor};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
+use crate::library::ContentRef;
 use crate::listed::{Listed, paged};
 use crate::odata::{EntitySet, Kind, Property, Query};
 
+pub use ending::Ending;
+pub use over::end_all_of;
 pub use request::{NewAction, NewCommand};
 
 /// What the operator decided about actions.
@@ -36,10 +45,16 @@ pub struct Rules {
     pub queue_seconds: i64,
     /// How long a command may run, in seconds.
     pub script_seconds: u64,
+    /// How long an action and what it brought are kept once it is final, in days; for good if nothing is said.
+    pub retention_days: Option<i64>,
 }
 
 const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
     Property { name, column, kind }
+}
+
+const fn shown_only(name: &'static str) -> Property {
+    Property { name, column: "null", kind: Kind::Shown }
 }
 
 /// What may be asked of the collection.
@@ -55,6 +70,17 @@ pub static SET: EntitySet = EntitySet {
         property("computerDnsName", "a.machine_name", Kind::Text),
         property("creationDateTimeUtc", "a.created_at", Kind::Time),
         property("lastUpdateDateTimeUtc", "a.updated_at", Kind::Time),
+        property("cancellationRequestor", "a.cancelled_by", Kind::Text),
+        property("cancellationDateTimeUtc", "a.cancelled_at", Kind::Time),
+        shown_only("title"),
+        shown_only("cancellationComment"),
+        shown_only("errorHResult"),
+        shown_only("scope"),
+        shown_only("externalId"),
+        shown_only("requestSource"),
+        shown_only("relatedFileInfo"),
+        shown_only("commands"),
+        shown_only("troubleshootInfo"),
     ],
     max_top: MAX_PAGE,
     searchable: false,
@@ -64,17 +90,13 @@ const RUNS: i64 = 1000;
 /// Actions of a page.
 const MAX_PAGE: u64 = 10_000;
 
-/// How long after the end of its time an action that began is waited for: its machine may be away, and keeps what it
-/// has to say.
-const SILENCE_SECS: i64 = 24 * 3600;
-/// Actions that end in one step.
-const BATCH: i64 = 100;
-
 #[derive(Clone)]
 pub struct Actions {
     catalog: Arc<Catalog>,
     blobs: BlobStore,
     rules: Rules,
+    /// Something came in from a machine, or an action ended.
+    stirred: Arc<watch::Sender<()>>,
 }
 
 /// What an agent is to be told.
@@ -87,7 +109,7 @@ pub struct Assigned {
 
 impl Actions {
     pub fn new(catalog: Arc<Catalog>, blobs: BlobStore, rules: Rules) -> Actions {
-        Actions { catalog, blobs, rules }
+        Actions { catalog, blobs, rules, stirred: Arc::new(watch::Sender::new(())) }
     }
 
     /// Makes an action, bound to the library as it is now.
@@ -140,48 +162,7 @@ impl Actions {
         Ok(rows.await?.into_iter().map(shown).collect())
     }
 
-    /// Ends an action that is not final; one that is stays as it is.
-    pub async fn cancel(
-        &self,
-        id: &str,
-        comment: &str,
-        actor: Actor,
-        now: Timestamp,
-    ) -> Result<MachineAction, Error> {
-        let (id, comment) = (known(id)?, comment.to_owned());
-        let row = self.catalog.write(move |tx| {
-            Box::pin(async move {
-                let action = found(tx, &id).await?;
-                if action.status.is_final() {
-                    return Ok(action);
-                }
-                actions::set_cancelled(tx, action.number, &actor.name, &comment, now).await?;
-                let why = json!({ "comment": comment });
-                finish(tx, &action, ActionStatus::Cancelled, Some(why), &actor, now).await?;
-                found(tx, &id).await
-            })
-        });
-        row.await.map(shown)
-    }
-
-    /// Ends actions whose time is over; how many those were.
-    pub async fn expire(&self, now: Timestamp) -> Result<u64, Error> {
-        let begun = now.plus_secs(-(SILENCE_SECS + self.rules.script_seconds as i64));
-        let ended = self.catalog.write(move |tx| {
-            Box::pin(async move {
-                audit::wait(tx).await?;
-                let overdue = actions::overdue(tx, now, begun, BATCH).await?;
-                for action in &overdue {
-                    finish(tx, action, ActionStatus::TimeOut, None, &Actor::operator("expire"), now).await?;
-                }
-                Ok::<_, Error>(overdue.len() as u64)
-            })
-        });
-        ended.await
-    }
-
-    /// What a machine is to do next: the first command that has not ended of its oldest open action. Once it was told
-    /// of that, [`Actions::told`] writes it down.
+    /// What a machine is to do next: the first command that has not ended of its oldest open action.
     pub async fn next(
         &self,
         machine: &str,
@@ -189,8 +170,9 @@ impl Actions {
         now: Timestamp,
     ) -> Result<Option<Assigned>, Error> {
         let (id, script_seconds) = (machine.to_owned(), self.rules.script_seconds);
-        let open = self.catalog.read(move |tx| {
+        let open = self.catalog.write(move |tx| {
             Box::pin(async move {
+                audit::wait(tx).await?;
                 let Some(action) = actions::open(tx, &id).await? else { return Ok(None) };
                 if action.status == ActionStatus::Pending && action.deadline < now {
                     // It is about to be ended.
@@ -198,8 +180,15 @@ impl Actions {
                 }
                 let command = action.commands.iter().find(|command| !command.has_ended()).cloned();
                 // One that its machine has begun is told of once: whoever else holds its key must not begin it again.
-                let command = command.filter(|command| command.status != CommandStatus::Executing);
-                Ok::<_, Error>(command.map(|command| (action, command)))
+                let Some(mut command) = command.filter(|command| command.status != CommandStatus::Executing)
+                else {
+                    return Ok(None);
+                };
+                if command.status == CommandStatus::Created {
+                    command.status = CommandStatus::Submitted;
+                    actions::set_command(tx, action.number, &command).await?;
+                }
+                Ok::<_, Error>(Some((action, command)))
             })
         });
         let Some((action, command)) = open.await? else { return Ok(None) };
@@ -223,23 +212,6 @@ impl Actions {
         Ok(Some(Assigned { command: id, assignment, signature }))
     }
 
-    /// Writes down that a machine was told of a command.
-    pub async fn told(&self, machine: &str, command: CommandId) -> Result<(), Error> {
-        let machine = machine.to_owned();
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    let (action, mut row) = of_machine(tx, &machine, &command).await?;
-                    if row.status == CommandStatus::Created && !action.status.is_final() {
-                        row.status = CommandStatus::Submitted;
-                        actions::set_command(tx, action.number, &row).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await
-    }
-
     /// A machine says that it has started a command; `false` when it is to stop it.
     pub async fn started(
         &self,
@@ -252,7 +224,10 @@ impl Actions {
         self.catalog
             .write(move |tx| {
                 Box::pin(async move {
-                    let (action, mut row) = of_machine(tx, &machine, &command).await?;
+                    audit::wait(tx).await?;
+                    let Some((action, mut row)) = of_machine(tx, &machine, &command).await? else {
+                        return Ok(false);
+                    };
                     if action.status.is_final() || row.has_ended() {
                         return Ok(false);
                     }
@@ -266,29 +241,23 @@ impl Actions {
             .await
     }
 
-    /// A machine says how a command ended. It counts once; `false` when output is missing that it tells of.
-    pub async fn finished(
-        &self,
-        machine: &str,
-        command: CommandId,
-        outcome: Outcome,
-        now: Timestamp,
-    ) -> Result<bool, Error> {
+    /// The bytes that a command of a machine is bound to; `None` when it is not to be run any more.
+    pub async fn content(&self, machine: &str, command: CommandId) -> Result<Option<ContentRef>, Error> {
         let machine = machine.to_owned();
-        self.catalog.write(move |tx| Box::pin(finished(tx, machine, command, outcome, now))).await
-    }
-
-    /// The bytes that a command of a machine is bound to.
-    pub async fn content(&self, machine: &str, command: CommandId) -> Result<(String, u64), Error> {
-        let machine = machine.to_owned();
-        let pinned = self.catalog.read(move |tx| {
-            Box::pin(async move {
-                let (action, row) = of_machine(tx, &machine, &command).await?;
-                Ok::<_, Error>(row.file.filter(|_| !action.status.is_final()))
+        self.catalog
+            .read(move |tx| {
+                Box::pin(async move {
+                    let found = of_machine(tx, &machine, &command).await?;
+                    let found = found.filter(|(action, row)| !action.status.is_final() && !row.has_ended());
+                    let file = found.and_then(|(_, row)| row.file);
+                    Ok(file.map(|file| ContentRef {
+                        file_name: file.file_name,
+                        sha256: file.sha256,
+                        size: file.size,
+                    }))
+                })
             })
-        });
-        let file = pinned.await?.ok_or_else(|| Error::NotFound("the command has no content".into()))?;
-        Ok((file.sha256, file.size))
+            .await
     }
 
     /// Whether a command of a machine is not to be run any more.
@@ -297,8 +266,8 @@ impl Actions {
         self.catalog
             .read(move |tx| {
                 Box::pin(async move {
-                    let (action, row) = of_machine(tx, &machine, &command).await?;
-                    Ok(action.status.is_final() || row.has_ended())
+                    let found = of_machine(tx, &machine, &command).await?;
+                    Ok(found.is_none_or(|(action, row)| action.status.is_final() || row.has_ended()))
                 })
             })
             .await
@@ -326,85 +295,18 @@ fn command_id(action: &ActionRow, command: &CommandRow) -> CommandId {
     CommandId { action: action.id.clone(), index: u32::try_from(command.number).unwrap_or(u32::MAX) }
 }
 
-/// A command that is this machine's and nobody else's.
+/// A command that is this machine's and that it was told of. Of all others there is nothing to say to it.
 async fn of_machine(
     tx: &mut Tx,
     machine: &str,
     command: &CommandId,
-) -> Result<(ActionRow, CommandRow), Error> {
-    let action = found(tx, &known(&command.action)?).await?;
-    let row = action.commands.iter().find(|row| row.number == i64::from(command.index)).cloned();
-    match row.filter(|_| action.machine == machine) {
-        Some(row) => Ok((action, row)),
-        None => Err(absent(&command.action)),
-    }
-}
-
-async fn finished(
-    tx: &mut Tx,
-    machine: String,
-    command: CommandId,
-    outcome: Outcome,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let (action, mut row) = of_machine(tx, &machine, &command).await?;
-    if row.has_ended() {
-        return Ok(true);
-    }
-    for end in &outcome.output {
-        let id = OutputId { action: action.number, command: row.number, stream: end.stream };
-        if actions::output_size(tx, id).await? != end.size {
-            return Ok(false);
-        }
-    }
-    row.status = if outcome.succeeded { CommandStatus::Completed } else { CommandStatus::Failed };
-    row.started_at = row.started_at.or(outcome.started.map(|at| at.min(now)));
-    row.ended_at = Some(outcome.ended.min(now));
-    row.errors = outcome.errors;
-    row.exit_code = outcome.exit_code;
-    row.ends = Some(outcome.output);
-    actions::set_command(tx, action.number, &row).await?;
-    if action.status.is_final() {
-        // It was cancelled, or given up: what its machine says later is kept, its status too.
-        return Ok(true);
-    }
-    let is_last = action.commands.last().is_some_and(|last| last.number == row.number);
-    match (outcome.succeeded, is_last) {
-        (true, false) => actions::set_status(tx, action.number, ActionStatus::InProgress, now).await?,
-        (succeeded, _) => {
-            let status = if succeeded { ActionStatus::Succeeded } else { ActionStatus::Failed };
-            let actor = Actor {
-                name: action.machine_name.clone(),
-                id: format!("machine {machine}"),
-                address: None,
-                request_id: action.id.clone(),
-            };
-            finish(tx, &action, status, None, &actor, now).await?;
-        }
-    }
-    Ok(true)
-}
-
-/// Gives an action its final status and lets go of what it was bound to.
-async fn finish(
-    tx: &mut Tx,
-    action: &ActionRow,
-    status: ActionStatus,
-    why: Option<serde_json::Value>,
-    actor: &Actor,
-    now: Timestamp,
-) -> Result<(), Error> {
-    let mut turn = audit::turn(tx).await?;
-    actions::set_status(tx, action.number, status, now).await?;
-    actions::set_ended(tx, action.number, turn.number).await?;
-    actions::unpin(tx, &mut turn, action.number, now).await?;
-    let change = Change {
-        action: if status == ActionStatus::Cancelled { "action.cancel" } else { "action.end" },
-        target: &action.id,
-        before: Some(json!({ "status": action.status })),
-        after: Some(json!({ "status": status, "machine": action.machine, "why": why })),
+) -> Result<Option<(ActionRow, CommandRow)>, Error> {
+    let Ok(id) = known(&command.action) else { return Ok(None) };
+    let Some(action) = actions::find(tx, &id).await?.filter(|action| action.machine == machine) else {
+        return Ok(None);
     };
-    Ok(audit::append(tx, now, actor, turn, change).await?)
+    let row = action.commands.iter().find(|row| row.number == i64::from(command.index)).cloned();
+    Ok(row.filter(|row| row.status != CommandStatus::Created).map(|row| (action, row)))
 }
 
 /// An action as the wire shows it.

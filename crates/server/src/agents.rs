@@ -1,8 +1,13 @@
 //! Agents that are connected here, and the key that signs what they are asked to do. Whoever has something for a machine
-//! wakes it; a machine has one connection, and the newest counts.
+//! wakes it; a machine has one connection, which another may replace once it does not answer any more.
+
+pub mod door;
+pub mod talk;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use base64::Engine as _;
@@ -78,6 +83,7 @@ impl AgentKey {
 pub struct Hub {
     connected: Mutex<Lines>,
     places: Arc<Semaphore>,
+    pub door: Arc<door::Door>,
 }
 
 #[derive(Default)]
@@ -94,13 +100,59 @@ pub struct Line {
     pub wake: Notify,
     /// Another connection took its place, the machine was cut off, or the server stops.
     pub ended: Notify,
+    /// Somebody wants to know whether it is alive.
+    pub probe: Notify,
+    asked: AtomicU64,
+    answered: AtomicU64,
+    gone: AtomicBool,
+    /// One of the three changed.
+    changed: Notify,
+}
+
+/// How long a connection may take to show that it is alive.
+const ANSWER: Duration = Duration::from_secs(5);
+
+impl Line {
+    /// What to ping with.
+    pub fn question(&self) -> [u8; 8] {
+        self.asked.load(Ordering::SeqCst).to_be_bytes()
+    }
+
+    /// What came back from a ping.
+    pub fn answer(&self, payload: &[u8]) {
+        if let Ok(number) = payload.try_into().map(u64::from_be_bytes) {
+            self.answered.fetch_max(number, Ordering::SeqCst);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Whether it answers a ping that goes out now; not if it ends meanwhile.
+    async fn answers(&self) -> bool {
+        let number = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        self.probe.notify_one();
+        let asking = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if self.gone.load(Ordering::SeqCst) {
+                    return false;
+                }
+                if self.answered.load(Ordering::SeqCst) >= number {
+                    return true;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(ANSWER, asking).await.unwrap_or(false)
+    }
 }
 
 impl Hub {
     /// For so many agents at a time.
     pub fn new(places: usize) -> Hub {
         let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
-        Hub { connected: Mutex::default(), places }
+        Hub { connected: Mutex::default(), places, door: Arc::default() }
     }
 
     /// A place for one more agent, until it is dropped.
@@ -143,6 +195,15 @@ impl Hub {
     /// The machines that are connected.
     pub fn machines(&self) -> Vec<String> {
         self.lines().of.keys().cloned().collect()
+    }
+
+    /// Whether a machine has a connection here that is alive.
+    pub async fn answers(&self, machine: &str) -> bool {
+        let line = self.lines().of.get(machine).cloned();
+        match line {
+            Some(line) => line.answers().await,
+            None => false,
+        }
     }
 
     /// There may be something to do for a machine.
@@ -220,6 +281,8 @@ pub struct Connected {
 
 impl Drop for Connected {
     fn drop(&mut self) {
+        self.line.gone.store(true, Ordering::SeqCst);
+        self.line.changed.notify_waiters();
         let mut lines = self.hub.lines();
         if lines.of.get(&self.machine).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
             lines.of.remove(&self.machine);
@@ -229,6 +292,7 @@ impl Drop for Connected {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::sync::Arc;
 
     use futures_util::FutureExt as _;
@@ -237,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_newest_connection_counts_and_leaves_nothing_behind() {
-        let hub = Arc::new(Hub::new(2));
+        let hub = Arc::new(Hub::new(9));
         let first = hub.connect("m");
         let second = hub.connect("m");
         assert!(first.line.ended.notified().now_or_never().is_some());
@@ -250,6 +314,28 @@ mod tests {
         assert!(second.line.wake.notified().now_or_never().is_none());
         drop(second);
         assert!(hub.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_alive_when_it_answers_what_it_is_asked_now() {
+        let hub = Arc::new(Hub::new(9));
+        assert!(!hub.answers("m").await, "there is none");
+        let connected = hub.connect("m");
+        let line = Arc::clone(&connected.line);
+        let stale = line.question();
+        let (mut one, mut two) = (pin!(hub.answers("m")), pin!(hub.answers("m")));
+        assert!(one.as_mut().now_or_never().is_none());
+        assert!(line.probe.notified().now_or_never().is_some());
+        line.answer(&stale);
+        line.answer(b"unasked");
+        assert!(one.as_mut().now_or_never().is_none(), "what was asked before counts for nothing");
+        assert!(two.as_mut().now_or_never().is_none());
+        line.answer(&line.question());
+        assert_eq!((one.now_or_never(), two.now_or_never()), (Some(true), Some(true)));
+        let mut last = pin!(hub.answers("m"));
+        assert!(last.as_mut().now_or_never().is_none());
+        drop(connected);
+        assert_eq!(last.now_or_never(), Some(false), "it ended, and is not waited for");
     }
 
     #[test]

@@ -104,11 +104,22 @@ impl Stores {
         };
         Library::new(Arc::clone(&self.catalog), self.blobs.clone(), rules)
     }
+
+    pub fn actions(&self, settings: &Settings) -> Actions {
+        let rules = actions::Rules {
+            queue: settings.queue_actions,
+            sessions: settings.live_response_sessions,
+            queue_seconds: settings.action_queue_seconds,
+            script_seconds: settings.script_seconds,
+            retention_days: settings.action_retention_days,
+        };
+        Actions::new(Arc::clone(&self.catalog), self.blobs.clone(), rules)
+    }
 }
 
 impl App {
     pub async fn new(settings: Settings, stores: Stores, now: Timestamp) -> Result<App, crate::error::Error> {
-        let library = stores.library(&settings);
+        let (library, actions) = (stores.library(&settings), stores.actions(&settings));
         let Stores { catalog, blobs } = stores;
         let access = Access::open(&settings, Arc::clone(&catalog), now).await?;
         let key_file = settings.audit_key_file.as_deref();
@@ -121,12 +132,6 @@ impl App {
         };
         let limiter = Limiter::new(calls, &catalog);
         let agent_key = AgentKey::ensure(&catalog, access.tenant(), now).await?;
-        let rules = actions::Rules {
-            queue: settings.queue_actions,
-            sessions: settings.live_response_sessions,
-            queue_seconds: settings.action_queue_seconds,
-            script_seconds: settings.script_seconds,
-        };
         let hooks = webhooks::Rules {
             networks: settings.webhook_networks.clone(),
             timeout: Duration::from_secs(settings.webhook_timeout_seconds),
@@ -144,7 +149,7 @@ impl App {
             webhooks: Webhooks::new(Arc::clone(&catalog), hooks),
             listings: Cache::default(),
             machines: Machines::new(Arc::clone(&catalog)),
-            actions: Actions::new(Arc::clone(&catalog), blobs.clone(), rules),
+            actions,
             agent_key,
             hub: Arc::new(Hub::new(settings.max_agents)),
             settings,
@@ -163,6 +168,10 @@ impl App {
 
     /// One round of housekeeping.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), crate::error::Error> {
+        let actions = self.actions.sweep(now).await?;
+        if actions > 0 {
+            tracing::info!(actions, "swept what machines did long ago");
+        }
         let swept = self.library.sweep(now).await?;
         self.access.sweep(now).await?;
         self.limiter.sweep(now).await?;

@@ -46,6 +46,8 @@ pub static SET: EntitySet = EntitySet {
         property("requestId", "request_id", Kind::Text),
         property("previous", "previous", Kind::Text),
         property("hash", "hash", Kind::Text),
+        property("before", "null", Kind::Shown),
+        property("after", "null", Kind::Shown),
     ],
     max_top: PAGE,
     searchable: false,

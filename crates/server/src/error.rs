@@ -41,6 +41,9 @@ pub enum Error {
     MethodNotAllowed { method: String, path: String },
     #[error("request body was not sent in time: {0}")]
     Slow(String),
+    /// The resource is nothing but a WebSocket.
+    #[error("{0}")]
+    NoUpgrade(String),
     /// The machine is busy.
     #[error("{0}")]
     ActiveRequest(String),
@@ -81,6 +84,7 @@ impl Error {
             Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "RangeNotSatisfiable"),
             Error::MethodNotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "BadRequest"),
             Error::ActiveRequest(_) => (StatusCode::BAD_REQUEST, "ActiveRequestAlreadyExists"),
+            Error::NoUpgrade(_) => (StatusCode::UPGRADE_REQUIRED, "BadRequest"),
             Error::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "BadRequest"),
             Error::TooManyRequests(..) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequests"),
             Error::Catalog(CatalogError::Full(_)) | Error::Blobs(BlobError::Full(_)) => {
@@ -144,6 +148,9 @@ impl Error {
             && let Ok(challenge) = HeaderValue::from_str(challenge)
         {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Error::NoUpgrade(_) = self {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         if let Error::RangeNotSatisfiable { size } = self
             && let Ok(range) = HeaderValue::from_str(&format!("bytes */{size}"))

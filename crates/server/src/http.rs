@@ -21,7 +21,9 @@ mod meta;
 mod name;
 pub mod ops;
 mod patience;
+mod results;
 pub mod serve;
+mod sse;
 pub mod tls;
 mod token;
 mod upload;
@@ -111,7 +113,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(actions::list))
         .routes(routes!(actions::show))
         .routes(routes!(actions::cancel))
-        .routes(routes!(actions::link))
+        .routes(routes!(results::link))
         .routes(routes!(versions::runs))
         .routes(routes!(empty::alerts))
         .routes(routes!(empty::indicators))
@@ -132,7 +134,8 @@ fn downloads() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(download::content))
         .routes(routes!(download::version_content))
         .routes(routes!(download::deleted_content))
-        .routes(routes!(actions::output))
+        .routes(routes!(results::output))
+        .routes(routes!(results::live))
 }
 
 /// The OpenAPI document of this server.
@@ -174,7 +177,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_be_compressed)))
         .merge(downloads)
         .route(jumpbag_wire::agent::CONNECT_PATH, get(agent::connect))
-        .route(actions::RESULTS, get(actions::download))
+        .route(results::RESULTS, get(results::download))
         .route_layer(from_fn(note_route))
         // Handlers bound their bodies themselves, by the settings.
         .layer(DefaultBodyLimit::disable())

@@ -1,12 +1,14 @@
 //! MACHINES: how they come in, what they are called by, and how they are cut off. A machine is its key: whoever holds
 //! the private part is the machine, and nobody else.
 
+pub mod proof;
+mod refusals;
+
 use std::sync::Arc;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use jumpbag_wire::agent::{Enroll, connect_text, enroll_text};
+use jumpbag_wire::agent::{Enroll, enroll_text};
 use jumpbag_wire::machine::{Facts, HealthStatus, Machine};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
@@ -25,22 +27,37 @@ use crate::odata::{EntitySet, Kind, Property, Query};
 const ACTIVE_SECS: i64 = 7 * 24 * 3600;
 /// Machines of a page.
 const MAX_PAGE: u64 = 10_000;
-/// Characters of a machine's name.
-const MAX_NAME: usize = 255;
 /// Machines that are noted in one transaction.
 const AT_ONCE: usize = 500;
+/// Characters of a machine's name.
+const MAX_NAME: usize = 255;
 pub const MAX_TAGS: usize = 64;
 pub const MAX_TAG: usize = 200;
 
+/// Why somebody is not let in.
+const NO_SIGNATURE: &str = "the signature is not one of the public key";
+const NO_TOKEN: &str =
+    "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`";
+const KNOWN_KEY: &str =
+    "a machine with this key is known already: remove the agent's data folder to make a new key";
+
 pub struct Machines {
     catalog: Arc<Catalog>,
+    refusals: refusals::Refusals,
 }
 
 const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
     Property { name, column, kind }
 }
 
-/// What may be asked of the collection. What nobody measures here is the same for all.
+const fn shown_only(name: &'static str) -> Property {
+    Property { name, column: "null", kind: Kind::Shown }
+}
+
+/// Stands for the time since which a machine must have been seen to be active.
+const ACTIVE_SINCE: &str = "{active since}";
+
+/// What may be asked of the collection. What nobody measures here is the same for all, as [`shown`] tells it.
 pub static SET: EntitySet = EntitySet {
     name: "Machines",
     properties: &[
@@ -52,6 +69,34 @@ pub static SET: EntitySet = EntitySet {
         property("version", "m.version", Kind::Text),
         property("lastExternalIpAddress", "m.address", Kind::Text),
         property("machineTags", machines::TAGS, Kind::Texts),
+        property("lastIpAddress", "m.ip_address", Kind::Text),
+        property(
+            "healthStatus",
+            "(cast(case when m.last_seen > {active since} then 'Active' else 'Inactive' end as text) collate \"C\")",
+            Kind::Text,
+        ),
+        property("deviceValue", "(cast('Normal' as text) collate \"C\")", Kind::Text),
+        property("riskScore", "(cast('None' as text) collate \"C\")", Kind::Text),
+        property("exposureLevel", "(cast('None' as text) collate \"C\")", Kind::Text),
+        property("onboardingStatus", "(cast('Onboarded' as text) collate \"C\")", Kind::Text),
+        property("defenderAvStatus", "(cast('NotSupported' as text) collate \"C\")", Kind::Text),
+        property("managedBy", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        property("managedByStatus", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        property("aadDeviceId", "(cast(null as text) collate \"C\")", Kind::Text),
+        property("rbacGroupName", "(cast(null as text) collate \"C\")", Kind::Text),
+        property("rbacGroupId", "(cast(0 as bigint))", Kind::Int),
+        property("isAadJoined", "(1 = 0)", Kind::Bool),
+        shown_only("mergedIntoMachineId"),
+        shown_only("isPotentialDuplication"),
+        shown_only("isExcluded"),
+        shown_only("exclusionReason"),
+        shown_only("osVersion"),
+        shown_only("osProcessor"),
+        shown_only("osArchitecture"),
+        shown_only("osBuild"),
+        shown_only("agentVersion"),
+        shown_only("ipAddresses"),
+        shown_only("vmMetadata"),
     ],
     max_top: MAX_PAGE,
     searchable: false,
@@ -67,7 +112,7 @@ pub struct NewEnrollment {
 
 impl Machines {
     pub fn new(catalog: Arc<Catalog>) -> Machines {
-        Machines { catalog }
+        Machines { catalog, refusals: refusals::Refusals::default() }
     }
 
     /// Makes what machines enrol with; the secret is shown only now.
@@ -139,7 +184,8 @@ impl Machines {
     /// Lets a machine in: its id.
     ///
     /// # Errors
-    /// `Forbidden` when the token does not count or the key is known; both are in the audit log.
+    /// `Forbidden` when the signature is not one of the key, the token does not count or the key is known: each is in
+    /// the audit log.
     pub async fn enroll(&self, request: Enroll, address: String, now: Timestamp) -> Result<String, Error> {
         let key = BASE64.decode(&request.public_key).ok().filter(|key| key.len() == 32);
         let signature = BASE64.decode(&request.signature).ok();
@@ -147,8 +193,9 @@ impl Machines {
         let (Some(key), Some(signature)) = (key, signature) else {
             return Err(Error::InvalidRequestBody("`publicKey` and `signature` must be base64".into()));
         };
-        if !signed(&key, &text, &signature) {
-            return Err(Error::Forbidden("the signature is not one of the public key".into()));
+        if !proof::signed(&key, &text, &signature) {
+            self.refused(proof::actor("agent", &machine_id(&key), &address), NO_SIGNATURE, now).await?;
+            return Err(Error::Forbidden(NO_SIGNATURE.into()));
         }
         let facts = checked(request.facts)?;
         let id = machine_id(&key);
@@ -160,6 +207,7 @@ impl Machines {
             address: Some(address.clone()),
             first_seen: now,
             last_seen: now,
+            lineage: None,
         };
         let actor = Actor {
             name: row.facts.computer_dns_name.clone(),
@@ -170,65 +218,9 @@ impl Machines {
         let (token, refused) = (digest(&request.token), actor.clone());
         let outcome = self.catalog.write(move |tx| Box::pin(enroll(tx, row, token, actor, now))).await;
         if let Err(Error::Forbidden(why)) = &outcome {
-            self.refused(refused, why.clone(), now).await?;
+            self.refused(refused, why, now).await?;
         }
         outcome.map(|()| id)
-    }
-
-    /// Writes down that somebody was not let in.
-    async fn refused(&self, actor: Actor, why: String, now: Timestamp) -> Result<(), Error> {
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    let turn = audit::turn(tx).await?;
-                    let after = Some(json!({ "reason": why }));
-                    let target = actor.id.trim_start_matches("machine ").to_owned();
-                    let change = Change { action: "machine.refuse", target: &target, before: None, after };
-                    Ok::<_, Error>(audit::append(tx, now, &actor, turn, change).await?)
-                })
-            })
-            .await
-    }
-
-    /// The machine that proves, over this nonce, that it is this one. What it says of itself is kept.
-    ///
-    /// # Errors
-    /// `Forbidden` when it is unknown, revoked, or the signature is not its own.
-    pub async fn prove(
-        &self,
-        proof: Proof,
-        server_key: &str,
-        address: String,
-        now: Timestamp,
-    ) -> Result<MachineRow, Error> {
-        let known = self.row(&proof.machine_id).await?;
-        let key = known.as_ref().and_then(|row| BASE64.decode(&row.public_key).ok());
-        let signature = BASE64.decode(&proof.signature).unwrap_or_default();
-        let text = connect_text(&proof.nonce, &proof.machine_id, server_key);
-        let proven = key.is_some_and(|key| signed(&key, &text, &signature));
-        let (Some(mut row), true) = (known, proven) else {
-            let shown: String = proof.machine_id.chars().filter(char::is_ascii_hexdigit).take(40).collect();
-            let actor = Actor {
-                name: "agent".into(),
-                id: format!("machine {shown}"),
-                address: Some(address),
-                request_id: uuid::Uuid::new_v4().to_string(),
-            };
-            let why = "it is unknown or revoked, or the signature is not its own";
-            self.refused(actor, why.into(), now).await?;
-            return Err(Error::Forbidden(format!("machine {shown}: {why}")));
-        };
-        row.facts = checked(proof.facts)?;
-        let (id, facts) = (row.id.clone(), row.facts.clone());
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    machines::seen(tx, &id, Some(&facts), Some(&address), now).await?;
-                    Ok::<_, Error>(())
-                })
-            })
-            .await?;
-        Ok(row)
     }
 
     /// Notes that these machines are there. Returns those that do not belong here any more.
@@ -257,12 +249,6 @@ impl Machines {
         self.catalog.read(move |tx| Box::pin(async move { Ok(machines::find(tx, &id).await?) })).await
     }
 
-    /// Whether a machine may still connect.
-    pub async fn belongs(&self, id: &str) -> Result<bool, Error> {
-        let id = id.to_owned();
-        self.catalog.read(move |tx| Box::pin(async move { Ok(machines::belongs(tx, &id).await?) })).await
-    }
-
     /// The machine of an id or a name, letter case aside.
     ///
     /// # Errors
@@ -273,8 +259,11 @@ impl Machines {
     }
 
     /// One page of what a query asks for.
-    pub async fn list(&self, query: Query) -> Result<Listed<MachineRow>, Error> {
-        let (page, limit) = paged(&query, MAX_PAGE)?;
+    pub async fn list(&self, query: Query, now: Timestamp) -> Result<Listed<MachineRow>, Error> {
+        let (mut page, limit) = paged(&query, MAX_PAGE)?;
+        let active_since = now.plus_secs(-ACTIVE_SECS).micros().to_string();
+        page.order = page.order.replace(ACTIVE_SINCE, &active_since);
+        page.filter = page.filter.map(|(sql, params)| (sql.replace(ACTIVE_SINCE, &active_since), params));
         let rows = self.catalog.snapshot(move |tx| {
             Box::pin(async move {
                 let rows = machines::list(tx, &page).await?;
@@ -285,7 +274,7 @@ impl Machines {
         rows.await
     }
 
-    /// Cuts a machine off.
+    /// Cuts a machine off, and ends what it was to do.
     pub async fn revoke(&self, id: &str, actor: Actor, now: Timestamp) -> Result<(), Error> {
         let id = id.to_ascii_lowercase();
         self.catalog
@@ -297,7 +286,8 @@ impl Machines {
                     let before = json!({ "computerDnsName": row.facts.computer_dns_name });
                     let change =
                         Change { action: "machine.revoke", target: &id, before: Some(before), after: None };
-                    Ok(audit::append(tx, now, &actor, turn, change).await?)
+                    audit::append(tx, now, &actor, turn, change).await?;
+                    crate::actions::end_all_of(tx, &id, &actor, now).await
                 })
             })
             .await
@@ -344,15 +334,6 @@ impl Machines {
     }
 }
 
-/// What an agent shows when it connects.
-#[derive(Debug, Clone)]
-pub struct Proof {
-    pub machine_id: String,
-    pub nonce: String,
-    pub facts: Facts,
-    pub signature: String,
-}
-
 /// Also for those that are about to change something.
 pub async fn by_id_or_name(tx: &mut Tx, wanted: &str) -> Result<MachineRow, Error> {
     let key = wanted.to_lowercase();
@@ -379,17 +360,11 @@ async fn enroll(
 ) -> Result<(), Error> {
     let turn = audit::turn(tx).await?;
     let Some(enrollment) = machines::use_enrollment(tx, &token, now).await? else {
-        return Err(Error::Forbidden(
-            "the token does not count: it is unknown, used up, expired or revoked; make another with `enroll create`"
-                .into(),
-        ));
+        return Err(Error::Forbidden(NO_TOKEN.into()));
     };
     row.tags = enrollment.tags;
     if !machines::insert(tx, &row, &enrollment.id).await? {
-        return Err(Error::Forbidden(
-            "a machine with this key is known already: remove the agent's data folder to make a new key"
-                .into(),
-        ));
+        return Err(Error::Forbidden(KNOWN_KEY.into()));
     }
     let after = json!({ "computerDnsName": row.facts.computer_dns_name, "enrollment": enrollment.id });
     let change = Change { action: "machine.enroll", target: &row.id, before: None, after: Some(after) };
@@ -402,10 +377,6 @@ fn digest(secret: &str) -> String {
 
 fn machine_id(key: &[u8]) -> String {
     hex(&Sha256::digest(key)[..20])
-}
-
-fn signed(key: &[u8], text: &str, signature: &[u8]) -> bool {
-    UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), signature).is_ok()
 }
 
 /// What an agent says of its machine, made fit to be kept and shown.
@@ -437,8 +408,7 @@ fn check_tag(tag: String) -> Result<String, Error> {
 /// A machine as the wire shows it. Of what nobody measures here, the neutral value.
 pub fn shown(row: MachineRow, now: Timestamp) -> Machine {
     let active = row.last_seen > now.plus_secs(-ACTIVE_SECS);
-    let own = |address: &&jumpbag_wire::machine::IpAddress| address.kind != "SoftwareLoopback";
-    let last_ip = row.facts.ip_addresses.iter().find(own).map(|address| address.ip_address.clone());
+    let last_ip = machines::ip_address(&row.facts).map(str::to_owned);
     Machine {
         id: row.id,
         merged_into_machine_id: None,

@@ -23,6 +23,11 @@ pub struct Known {
     pub ended: bool,
 }
 
+/// Waits until the server stops.
+pub async fn ended(news: &mut watch::Receiver<Known>) {
+    let _ = news.wait_for(|known| known.ended).await;
+}
+
 pub struct News {
     known: watch::Sender<Known>,
     places: Arc<Semaphore>,

@@ -43,9 +43,16 @@ pub enum Kind {
     Time,
     /// A list of texts, none of them null; it may be empty.
     Texts,
+    /// What can only be selected: it has no column.
+    Shown,
 }
 
 impl Kind {
+    /// Whether it can be compared and ordered by.
+    fn is_one_value(self) -> bool {
+        !matches!(self, Kind::Texts | Kind::Shown)
+    }
+
     fn noun(self) -> &'static str {
         match self {
             Kind::Text => "text",
@@ -53,6 +60,7 @@ impl Kind {
             Kind::Int => "a whole number",
             Kind::Time => "a time",
             Kind::Texts => "a list of texts",
+            Kind::Shown => "only shown",
         }
     }
 
@@ -63,11 +71,12 @@ impl Kind {
             Kind::Int => "a whole number such as `10`",
             Kind::Time => "a time such as `2026-01-31T08:00:00Z`",
             Kind::Texts => "a condition on its items",
+            Kind::Shown => "nothing",
         }
     }
 }
 
-/// A property that can be filtered, ordered by and selected.
+/// A property that can be selected and, unless it is only shown, filtered and ordered by.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Property {
     /// Its name on the wire.

@@ -124,3 +124,50 @@ pub struct PinnedFile {
     /// Bytes.
     pub size: u64,
 }
+
+/// What is told of a command's output as it comes: the type of the event, and its data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum LiveEvent {
+    Stdout(OutputPiece),
+    Stderr(OutputPiece),
+    /// Nothing more is told.
+    End(OutputEnded),
+}
+
+impl LiveEvent {
+    /// The type of the event.
+    pub fn name(&self) -> &'static str {
+        match self {
+            LiveEvent::Stdout(_) => "stdout",
+            LiveEvent::Stderr(_) => "stderr",
+            LiveEvent::End(_) => "end",
+        }
+    }
+}
+
+/// Bytes of a stream from an offset on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputPiece {
+    pub offset: u64,
+    #[serde(flatten)]
+    pub data: OutputData,
+}
+
+/// Text where it is UTF-8, base64 where it is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OutputData {
+    Text(String),
+    Base64(String),
+}
+
+/// How a command and its action are when nothing more is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputEnded {
+    pub status: ActionStatus,
+    pub command_status: CommandStatus,
+    pub exit_code: Option<i64>,
+    pub errors: Vec<String>,
+}

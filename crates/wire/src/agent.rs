@@ -5,7 +5,8 @@
 //! agent                                   server
 //!   │◀─────────────── Hello: nonce ──────────│
 //!   │── Prove: signature over the nonce ────▶│
-//!   │◀──────────────── Welcome ──────────────│
+//!   │◀──────────────── Welcome: a token ─────│
+//!   │── Confirmed ──────────────────────────▶│   the token is on the agent's disk
 //!   │◀──── Assign: a signed assignment ──────│   again whenever the agent connects, until it is finished
 //!   │── Fetch: a range of its content ──────▶│
 //!   │◀─────────────── Chunk ─────────────────│
@@ -38,9 +39,10 @@ pub fn enroll_text(token: &str, public_key: &str) -> String {
     format!("jumpbag agent enroll v1\n{token}\n{public_key}\n")
 }
 
-/// See [`enroll_text`].
-pub fn connect_text(nonce: &str, machine: &str, server_key: &str) -> String {
-    format!("jumpbag agent connect v1\n{nonce}\n{machine}\n{server_key}\n")
+/// See [`enroll_text`]. `lineage` holds the tokens that the agent has.
+pub fn connect_text(nonce: &str, machine: &str, server_key: &str, lineage: &[String]) -> String {
+    let lineage = lineage.join(" ");
+    format!("jumpbag agent connect v1\n{nonce}\n{machine}\n{server_key}\n{lineage}\n")
 }
 
 /// What the server signs: the text of an assignment as it is sent.
@@ -81,6 +83,10 @@ pub enum FromServer {
     Welcome {
         /// So that the agent knows how far its clock is off.
         time: Timestamp,
+        /// Which of the agent's tokens is the current one; null when the server goes by none.
+        known: Option<String>,
+        /// The token that follows it: current once the agent says that it has it.
+        next: String,
     },
     Assign {
         /// The JSON text of an [`Assignment`].
@@ -111,9 +117,14 @@ pub enum FromAgent {
     Prove {
         machine_id: String,
         facts: Facts,
+        /// The tokens of earlier connections, oldest first; see [`handed_on`]. None before the first.
+        #[serde(default)]
+        lineage: Vec<String>,
         /// Over [`connect_text`], in base64.
         signature: String,
     },
+    /// The token of the welcome is on the disk: from now on it is the current one. Before this nothing is assigned.
+    Confirmed,
     /// Asks for the assigned content from an offset to its end, in chunks.
     Fetch {
         command: CommandId,
@@ -127,6 +138,22 @@ pub enum FromAgent {
         command: CommandId,
         outcome: Outcome,
     },
+}
+
+/// Tokens that an agent keeps at most: the current one and those that it confirmed without hearing more.
+pub const MAX_LINEAGE: usize = 16;
+
+/// The tokens that an agent keeps when it is welcomed: from the current one on, and the new one. The current one is
+/// never let go of before another is known to be current, so whichever of them the server recorded last is among them.
+pub fn handed_on(mut lineage: Vec<String>, known: Option<&str>, next: String) -> Vec<String> {
+    if let Some(current) = known.and_then(|known| lineage.iter().position(|token| token == known)) {
+        lineage.drain(..current);
+    }
+    while lineage.len() >= MAX_LINEAGE {
+        lineage.remove(usize::from(known.is_some()));
+    }
+    lineage.push(next);
+    lineage
 }
 
 /// One command of one action.
@@ -277,6 +304,27 @@ mod tests {
         assert_eq!(Chunk::read(frame[..HEAD - 1].to_vec().into()), Err(NoChunk));
         assert_eq!(Chunk::read([&frame[..], &vec![0; MAX_DATA]].concat().into()), Err(NoChunk));
         assert_eq!(Chunk::read([&[4], &frame[1..]].concat().into()), Err(NoChunk));
+    }
+
+    #[test]
+    fn an_agent_keeps_the_current_token_and_what_came_after_it() {
+        let tokens = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (had, known, kept) in [
+            ("", None, "n"),
+            ("a", Some("a"), "a n"),
+            ("a b c", Some("b"), "b c n"),
+            ("a b c", Some("c"), "c n"),
+            ("a b", None, "a b n"),
+            ("a b", Some("x"), "a b n"),
+        ] {
+            assert_eq!(handed_on(tokens(had), known, "n".into()), tokens(kept), "{had}, {known:?}");
+        }
+        // However often nothing is heard of what it confirms: the current one stays.
+        let mut lineage = tokens("a");
+        for number in 0..100 {
+            lineage = handed_on(lineage, Some("a"), number.to_string());
+        }
+        assert_eq!((lineage.len(), lineage[0].as_str(), lineage[15].as_str()), (MAX_LINEAGE, "a", "99"));
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Process {
     pub async fn ended(&mut self) -> Ending {
         // The wrapper would wait for all of the job.
         let Some(child) = &mut self.0 else { return Ending::NotStarted("the script was not started".into()) };
-        match child.inner_child_mut().wait().await {
+        match child.inner_mut().wait().await {
             Ok(status) => status.code().map_or_else(
                 || Ending::Lost("the script has no exit code".into()),
                 |code| Ending::Exited(code.into()),

@@ -111,20 +111,28 @@ impl Journal {
             serde_json::to_writer(&mut text, record).context(|| "cannot write to the journal".into())?;
             text.push(b'\n');
         }
-        disk::write_private(&self.path, &text)?;
-        let mut file = disk::private_file()
-            .write(true)
-            .open(&self.path)
-            .context(|| format!("cannot open the journal `{}`", self.path.display()))?;
-        file.seek(SeekFrom::End(0)).context(|| "cannot write to the journal".into())?;
-        self.file = file;
-        self.length = text.len() as u64;
-        Ok(())
+        // Windows puts nothing in the place of a file that is open. Until the journal is open again, nothing can be
+        // written down, and so nothing starts.
+        self.file = File::open(NOTHING).context(|| format!("cannot open `{NOTHING}`"))?;
+        let written = disk::write_private(&self.path, &text);
+        let opened = disk::private_file().write(true).open(&self.path).and_then(|mut file| {
+            let length = file.seek(SeekFrom::End(0))?;
+            Ok((file, length))
+        });
+        (self.file, self.length) =
+            opened.context(|| format!("cannot open the journal `{}`", self.path.display()))?;
+        written
     }
 }
 
-/// The records and where the last of them ends, or the number of the line that is damaged.
-fn read(text: &[u8]) -> std::result::Result<(Vec<Record>, u64), usize> {
+/// A file that cannot be written to.
+const NOTHING: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
+
+/// The records and where the last of them ends.
+///
+/// # Errors
+/// The number of the line that is damaged.
+pub fn read(text: &[u8]) -> std::result::Result<(Vec<Record>, u64), usize> {
     let mut records = Vec::new();
     let mut length = 0;
     let mut bad = None;

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::agent::{Agent, Witness, enroll};
 use crate::proxy::{Proxy, Way};
+use crate::server::lineage::Cut;
 use crate::server::{Server, id};
 
 /// Numbers over a wide range that look random and are the same each time.
@@ -147,6 +148,40 @@ async fn over_tls_only_a_trusted_server_is_spoken_to() {
     agent.start();
     let command = server.script(&agent.machine, id(1, 0), "a.sh", "echo through", &[]);
     assert!(server.finished(&command).await.succeeded);
+}
+
+#[tokio::test]
+async fn wherever_the_greeting_is_cut_off_the_agent_has_the_token_that_counts() {
+    let server = Server::start().await;
+    let mut agent = Agent::enrolled(&server).await;
+    let cuts = [
+        Cut::Offer,
+        Cut::Confirmation,
+        Cut::Confirmation,
+        Cut::Offer,
+        Cut::Afterwards,
+        Cut::Offer,
+        Cut::Confirmation,
+        Cut::Offer,
+        Cut::Afterwards,
+        Cut::Afterwards,
+    ];
+    server.cut(agent.data().join("lineage"), &cuts);
+    agent.start();
+    server.connected(1).await;
+    let shown: Vec<String> = server.shown().iter().map(|tokens| tokens.join(" ")).collect();
+    let numbered: Vec<String> = shown.iter().map(|tokens| tokens.replace("token-", "")).collect();
+    let expected = ["", "", "1", "1 2", "1 2", "1 2 3", "1 2 3", "3 4", "3 4", "3 4 5", "5 6"];
+    assert_eq!(numbered, expected);
+    agent.stop();
+    agent.start();
+    server.connected(2).await;
+    assert_eq!(server.shown().last().unwrap().join(" "), "token-6 token-7");
+    // What the disk lost is not made up for.
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(agent.data().join("lineage")).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ async fn a_refusal_is_told_in_the_servers_words() {
     let output = enroll(&server.url(), &token, folder.path(), &[]).await;
     assert_eq!(output.status.code(), Some(1));
     assert!(words(&output).contains("(403): the token is used up"), "{}", words(&output));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "no key is left behind");
     let output = enroll("http://127.0.0.1:1", &server.token(), folder.path(), &[]).await;
     assert!(words(&output).contains("cannot connect to `127.0.0.1` port 1"), "{}", words(&output));
 }

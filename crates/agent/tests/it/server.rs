@@ -22,6 +22,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
 mod entrance;
+pub mod lineage;
+
+use lineage::Lineage;
 
 /// However slow the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -50,6 +53,7 @@ struct State {
     misses: usize,
     off: i64,
     silent: bool,
+    lineage: Lineage,
 }
 
 pub fn id(action: u128, index: u32) -> CommandId {
@@ -116,10 +120,15 @@ impl Server {
         frames.text(&FromServer::Hello { nonce: nonce.clone() });
         socket.send(frames.next()?).await.ok()?;
         let prove = serde_json::from_str(socket.next().await?.ok()?.to_text().ok()?).ok()?;
-        self.check(&nonce, prove)?;
-        let mut orders = self.say.subscribe();
+        let machine = self.check(&nonce, prove)?;
         let time = Timestamp::now().plus_secs(self.state().off);
-        frames.text(&FromServer::Welcome { time });
+        let (known, next) = self.state().lineage.welcome(&machine)?;
+        frames.text(&FromServer::Welcome { time, known, next: next.clone() });
+        socket.send(frames.next()?).await.ok()?;
+        let confirmed = socket.next().await?.ok()?;
+        assert_eq!(confirmed.to_text().unwrap(), r#"{"type":"confirmed"}"#);
+        self.state().lineage.confirm(machine, next)?;
+        let mut orders = self.say.subscribe();
         self.greet(&mut frames);
         self.changed.notify_waiters();
         loop {
@@ -148,20 +157,21 @@ impl Server {
         }
     }
 
-    fn check(&self, nonce: &str, prove: FromAgent) -> Option<()> {
-        let FromAgent::Prove { machine_id, signature, .. } = prove else { return None };
+    fn check(&self, nonce: &str, prove: FromAgent) -> Option<String> {
+        let FromAgent::Prove { machine_id, lineage, signature, .. } = prove else { return None };
         let machines = self.state().machines.clone();
         let keys = machines.iter().map(|machine| STANDARD.decode(&machine.public_key).unwrap());
         let key = keys.into_iter().find(|key| hexadecimal(key).starts_with(&machine_id))?;
-        verify(&key, &connect_text(nonce, &machine_id, &self.server_key()), &signature);
-        Some(())
+        verify(&key, &connect_text(nonce, &machine_id, &self.server_key(), &lineage), &signature);
+        self.state().lineage.shown.push(lineage);
+        Some(machine_id)
     }
 
     fn hear(&self, message: FromAgent, frames: &mut Frames) {
         let mut state = self.state();
         state.events += 1;
         match message {
-            FromAgent::Prove { .. } => panic!("proved twice"),
+            FromAgent::Prove { .. } | FromAgent::Confirmed => panic!("proved twice"),
             FromAgent::Fetch { command, offset } => {
                 let content = &state.contents[&command];
                 let from = usize::try_from(offset).unwrap();

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use jumpbag_wire::agent::{Chunk, Stream};
 
+use super::measure::Measured;
 use super::{Actions, known, of_machine};
 use crate::catalog::actions::{self, OutputId};
 use crate::catalog::contents::Place;
@@ -24,35 +25,40 @@ pub struct Output {
 
 impl Actions {
     /// Keeps a piece of output; up to where the stream is durable. A piece that is there already is not kept twice,
-    /// one that leaves a gap not at all.
-    pub async fn keep(&self, machine: &str, chunk: Chunk) -> Result<u64, Error> {
+    /// one that leaves a gap not at all. `None` when the command is none of this machine's.
+    pub async fn keep(
+        &self,
+        machine: &str,
+        chunk: Chunk,
+        measured: &mut Measured,
+    ) -> Result<Option<u64>, Error> {
         let Some(stream) = chunk.stream else {
             return Err(Error::InvalidRequestBody("a chunk of no output stream".into()));
         };
         let (machine, command) = (machine.to_owned(), chunk.command.clone());
         let at = self.catalog.read(move |tx| {
             Box::pin(async move {
-                let (action, row) = of_machine(tx, &machine, &command).await?;
+                let Some((action, row)) = of_machine(tx, &machine, &command).await? else { return Ok(None) };
                 let id = OutputId { action: action.number, command: row.number, stream };
                 let size = actions::output_size(tx, id).await?;
-                Ok::<_, Error>((id, size, row.has_ended()))
+                Ok::<_, Error>(Some((id, size, row.has_ended())))
             })
         });
-        let (id, size, ended) = at.await?;
-        let end = chunk.offset + chunk.data.len() as u64;
+        let Some((id, size, ended)) = at.await? else { return Ok(None) };
+        let end = chunk.offset.saturating_add(chunk.data.len() as u64);
         if ended || chunk.offset > size || end <= size {
-            return Ok(size);
+            return Ok(Some(size));
         }
         let new = chunk.data.slice((size - chunk.offset) as usize..);
         let length = new.len() as u64;
         let place = if new.len() <= SMALL {
-            Place::Inline(new)
+            Place::Inline(new.clone())
         } else {
             let mut writer = self.blobs.create();
-            writer.write(new).await?;
+            writer.write(new.clone()).await?;
             Place::Blob(writer.finish().await?)
         };
-        let kept = place.clone();
+        let (kept, bytes) = (place.clone(), new);
         let appended = self
             .catalog
             .write(move |tx| {
@@ -62,12 +68,15 @@ impl Actions {
             })
             .await?;
         if appended {
-            return Ok(end);
+            self.stirred.send_replace(());
+            measured.follow(id, size, &bytes);
+            return Ok(Some(end));
         }
         if let Place::Blob(key) = &place {
             self.blobs.delete(key).await?;
         }
-        self.catalog.read(move |tx| Box::pin(async move { Ok(actions::output_size(tx, id).await?) })).await
+        let size = self.catalog.read(move |tx| Box::pin(async move { actions::output_size(tx, id).await }));
+        Ok(Some(size.await?))
     }
 
     /// One stream of a command of an action.
@@ -111,6 +120,6 @@ impl Actions {
     }
 }
 
-fn no_command(index: u32) -> Error {
+pub(super) fn no_command(index: u32) -> Error {
     Error::NotFound(format!("the action has no command {index}: they are counted from 0"))
 }

@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
 use jumpbag_wire::action::CommandType;
-use jumpbag_wire::agent::Stream;
+use jumpbag_wire::agent::{OutputEnd, Stream};
 
 use super::output::Output;
+use super::quote::Quoter;
 use super::{Actions, known};
 use crate::catalog::actions::{CommandRow, OutputId};
 use crate::error::Error;
@@ -32,7 +33,7 @@ impl Actions {
     /// What a command brought.
     ///
     /// # Errors
-    /// `NotFound` when there is no such command, or it has not ended.
+    /// `NotFound` when there is no such command, it has not ended, or it was to bring a file and did not.
     pub async fn result(&self, action: &str, index: u32) -> Result<CommandResult, Error> {
         let action = known(action)?;
         let row = self.row(&action).await?;
@@ -40,7 +41,15 @@ impl Actions {
         let command = command.filter(|command| command.has_ended()).ok_or_else(|| {
             Error::NotFound(format!("action {action} has no command {index} that has ended"))
         })?;
-        Ok(CommandResult { action, number: row.number, command })
+        let result = CommandResult { action, number: row.number, command };
+        if result.is_file() && result.end().is_none() {
+            let why = result.command.errors.join("; ");
+            let action = &result.action;
+            return Err(Error::NotFound(format!(
+                "command {index} of action {action} brought no file: {why}"
+            )));
+        }
+        Ok(result)
     }
 
     /// The bytes of a stream from an offset to where it is.
@@ -88,9 +97,13 @@ impl CommandResult {
 
     /// The SHA-256 of a file's bytes as they are told, which its machine measured.
     pub fn digest(&self) -> Option<Vec<u8>> {
+        crate::hex::bytes(&self.end()?.sha256)
+    }
+
+    /// What its machine measured of the file that it brought, if that is what it did.
+    fn end(&self) -> Option<&OutputEnd> {
         let mut ends = self.command.ends.iter().flatten();
-        let end = ends.find(|end| self.is_file() && end.stream == Stream::File)?;
-        crate::hex::bytes(&end.sha256)
+        ends.find(|end| self.is_file() && end.stream == Stream::File)
     }
 
     fn output(&self, stream: Stream) -> Output {
@@ -136,72 +149,5 @@ impl CommandResult {
             }
         });
         parts.boxed()
-    }
-}
-
-/// Turns bytes into the inside of a JSON string: what is not UTF-8 becomes U+FFFD.
-#[derive(Default)]
-struct Quoter {
-    /// The beginning of a character whose rest is in the next piece.
-    begun: Vec<u8>,
-}
-
-impl Quoter {
-    /// The next piece, or the end.
-    fn quote(&mut self, piece: Option<Bytes>) -> Bytes {
-        let mut bytes = std::mem::take(&mut self.begun);
-        match piece {
-            None => {}
-            Some(piece) => {
-                bytes.extend_from_slice(&piece);
-                let cut = match std::str::from_utf8(&bytes) {
-                    Err(e) => incomplete(&bytes, e.valid_up_to()),
-                    Ok(_) => bytes.len(),
-                };
-                self.begun = bytes.split_off(cut);
-            }
-        }
-        let quoted = serde_json::Value::from(String::from_utf8_lossy(&bytes)).to_string();
-        let inside = 1..quoted.len() - 1;
-        Bytes::from(quoted).slice(inside)
-    }
-}
-
-/// Where a character begins that the end of the bytes cuts in two; their length when there is none.
-fn incomplete(bytes: &[u8], mut valid: usize) -> usize {
-    while valid < bytes.len() {
-        match std::str::from_utf8(&bytes[valid..]) {
-            Ok(_) => return bytes.len(),
-            Err(e) => match e.error_len() {
-                None => return valid + e.valid_up_to(),
-                Some(length) => valid += e.valid_up_to() + length,
-            },
-        }
-    }
-    bytes.len()
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::Quoter;
-
-    #[test]
-    fn text_is_the_same_however_it_is_cut() {
-        let bytes =
-            [b"a\"\n".as_slice(), "é𝄞".as_bytes(), b"\xff\xc3(", "ü".as_bytes(), b"\xf0\x9d"].concat();
-        let whole = serde_json::Value::from(String::from_utf8_lossy(&bytes)).to_string();
-        for size in 1..=bytes.len() {
-            let mut quoter = Quoter::default();
-            let mut text = String::from("\"");
-            for piece in bytes.chunks(size) {
-                let quoted = quoter.quote(Some(Bytes::copy_from_slice(piece)));
-                text.push_str(std::str::from_utf8(&quoted).unwrap());
-            }
-            text.push_str(std::str::from_utf8(&quoter.quote(None)).unwrap());
-            text.push('"');
-            assert_eq!(text, whole, "{size}");
-        }
     }
 }

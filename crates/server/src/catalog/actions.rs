@@ -257,6 +257,38 @@ pub async fn overdue(
     Ok(found)
 }
 
+/// Actions that became final before a time, at most `limit`, the oldest first.
+pub async fn final_before(
+    tx: &mut Tx,
+    before: Timestamp,
+    limit: i64,
+) -> Result<Vec<ActionRow>, CatalogError> {
+    let sql = format!(
+        "select {ACTION} from actions a where a.status not in ('Pending', 'InProgress') and a.updated_at < $1 \
+         order by a.updated_at, a.number limit $2"
+    );
+    let rows = tx.query(&sql, &[before.into(), limit.into()]).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        found.push(action(tx, row).await?);
+    }
+    Ok(found)
+}
+
+/// Removes a final action with its commands and all they put out. Blobs of these become garbage.
+pub async fn remove(tx: &mut Tx, action: i64, now: Timestamp) -> Result<(), CatalogError> {
+    let number = [action.into()];
+    let blobs = tx.query("select blob from output where action = $1 and blob is not null", &number).await?;
+    for mut blob in blobs {
+        contents::discard(tx, &blob.take::<String>()?, now).await?;
+    }
+    for table in ["output", "commands"] {
+        tx.execute(&format!("delete from {table} where action = $1"), &number).await?;
+    }
+    tx.execute("delete from actions where number = $1", &number).await?;
+    Ok(())
+}
+
 /// Actions, the newest first after the order that is asked for.
 pub async fn list(tx: &mut Tx, page: &Page) -> Result<Vec<ActionRow>, CatalogError> {
     let (conditions, mut params) = page.conditions();

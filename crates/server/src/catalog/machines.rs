@@ -83,9 +83,11 @@ pub struct MachineRow {
     pub address: Option<String>,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
+    /// The SHA-256 of the token that its last connection confirmed, in hexadecimal digits.
+    pub lineage: Option<String>,
 }
 
-const MACHINE: &str = "m.id, m.public_key, m.facts, m.tags, m.address, m.first_seen, m.last_seen";
+const MACHINE: &str = "m.id, m.public_key, m.facts, m.tags, m.address, m.first_seen, m.last_seen, m.lineage";
 
 fn machine(mut row: Row) -> Result<MachineRow, CatalogError> {
     let (id, public_key, facts): (String, String, String) = (row.take()?, row.take()?, row.take()?);
@@ -99,6 +101,7 @@ fn machine(mut row: Row) -> Result<MachineRow, CatalogError> {
         address: row.take()?,
         first_seen: row.take()?,
         last_seen: row.take()?,
+        lineage: row.take()?,
     })
 }
 
@@ -107,7 +110,7 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
     let rows = tx
         .execute(
             "insert into machines (id, public_key, name, os_platform, version, facts, tags, address, first_seen, \
-             last_seen, enrollment) values ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10) on conflict do nothing",
+             last_seen, enrollment, ip_address) values ($1, $2, $3, $4, $5, $6, '[]', $7, $8, $9, $10, $11) on conflict do nothing",
             &[
                 new.id.as_str().into(),
                 new.public_key.as_str().into(),
@@ -119,6 +122,7 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
                 new.first_seen.into(),
                 new.last_seen.into(),
                 enrollment.into(),
+                ip_address(&new.facts).map(str::to_owned).into(),
             ],
         )
         .await?;
@@ -126,6 +130,12 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
         set_tags(tx, &new.id, &new.tags).await?;
     }
     Ok(rows == 1)
+}
+
+/// The first address of a machine's own that others may reach.
+pub fn ip_address(facts: &Facts) -> Option<&str> {
+    let own = facts.ip_addresses.iter().find(|address| address.kind != "SoftwareLoopback");
+    own.map(|address| address.ip_address.as_str())
 }
 
 fn facts_text(facts: &Facts) -> Value {
@@ -146,7 +156,8 @@ pub async fn seen(
     }
     if let Some(facts) = facts {
         tx.execute(
-            "update machines set name = $2, os_platform = $3, version = $4, facts = $5, address = $6 where id = $1",
+            "update machines set name = $2, os_platform = $3, version = $4, facts = $5, address = $6, ip_address = $7 \
+             where id = $1",
             &[
                 id.into(),
                 facts.computer_dns_name.as_str().into(),
@@ -154,17 +165,12 @@ pub async fn seen(
                 facts.version.clone().into(),
                 facts_text(facts),
                 address.map(str::to_owned).into(),
+                ip_address(facts).map(str::to_owned).into(),
             ],
         )
         .await?;
     }
     Ok(true)
-}
-
-/// Whether there is a machine with this id that was not revoked.
-pub async fn belongs(tx: &mut Tx, id: &str) -> Result<bool, CatalogError> {
-    let sql = "select 1 from machines m where m.id = $1 and m.revoked_at is null";
-    Ok(tx.first(sql, &[id.into()]).await?.is_some())
 }
 
 /// Gives a machine these tags and no others.
@@ -197,6 +203,22 @@ pub async fn named(tx: &mut Tx, name: &str) -> Result<Option<MachineRow>, Catalo
 pub async fn revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, CatalogError> {
     let sql = "update machines set revoked_at = $2 where id = $1 and revoked_at is null";
     Ok(tx.execute(sql, &[id.into(), now.into()]).await? == 1)
+}
+
+/// Moves a machine's lineage on; `false` when it is elsewhere by now, or the machine is out of use.
+pub async fn move_lineage(tx: &mut Tx, id: &str, from: Option<&str>, to: &str) -> Result<bool, CatalogError> {
+    let sql = "update machines set lineage = $3 \
+               where id = $1 and revoked_at is null and coalesce(lineage, '') = $2";
+    Ok(tx.execute(sql, &[id.into(), from.unwrap_or_default().into(), to.into()]).await? == 1)
+}
+
+/// Lets this machine, or every one, come with any lineage. Returns how many there are.
+pub async fn forget_lineage(tx: &mut Tx, id: Option<&str>) -> Result<u64, CatalogError> {
+    let sql = "update machines set lineage = null where revoked_at is null";
+    match id {
+        Some(id) => tx.execute(&format!("{sql} and id = $1"), &[id.into()]).await,
+        None => tx.execute(sql, &[]).await,
+    }
 }
 
 /// Machines that a change after this one took out of use.

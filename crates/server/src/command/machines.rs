@@ -10,7 +10,7 @@ use crate::access::clients;
 use crate::agents::AgentKey;
 use crate::app::Stores;
 use crate::catalog::audit::Actor;
-use crate::config::Settings;
+use crate::config::{Settings, Tls};
 use crate::machines::{Machines, NewEnrollment, shown};
 use crate::odata::Query;
 
@@ -27,7 +27,7 @@ pub enum Enroll {
         /// A tag that the machines get; may be given again
         #[arg(long = "tag", value_name = "TAG")]
         tags: Vec<String>,
-        /// The server's address as the machines reach it (default: public_url, else listen)
+        /// The server's address as the machines reach it (default: public_url, else listen where that is one address)
         #[arg(long, value_name = "URL")]
         url: Option<String>,
         /// Print one JSON object
@@ -56,6 +56,15 @@ pub enum Command {
         /// The machine's id
         id: String,
     },
+    /// Let a machine's next connection in, though its data folder was set back or the server's database was
+    Readmit {
+        /// The machine's id
+        #[arg(required_unless_present = "all")]
+        id: Option<String>,
+        /// All machines: after the server's database was restored
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
 }
 
 pub async fn enroll(settings: &Settings, command: Enroll) -> Result<(), Failure> {
@@ -64,13 +73,12 @@ pub async fn enroll(settings: &Settings, command: Enroll) -> Result<(), Failure>
     let now = Timestamp::now();
     match command {
         Enroll::Create { uses, hours, tags, url, json } => {
+            let url = url.map_or_else(|| address(settings), Ok)?;
             let (tenant, _) = clients::tenant(&stores.catalog, now).await?;
             let key = AgentKey::ensure(&stores.catalog, &tenant, now).await?;
             let new = NewEnrollment { uses, seconds: i64::from(hours) * 3600, tags };
             let (row, secret) =
                 machines.create_enrollment(new, Actor::operator("enroll create"), now).await?;
-            let url = url.or_else(|| settings.public_url.clone());
-            let url = url.unwrap_or_else(|| format!("http://{}", settings.listen));
             let token = format!("{}.{}", secret.reveal(), key.public_url_safe());
             if json {
                 let shown = json!({ "id": row.id, "token": token, "url": url, "expires": row.expires_at, "uses": uses });
@@ -98,6 +106,21 @@ pub async fn enroll(settings: &Settings, command: Enroll) -> Result<(), Failure>
     Ok(())
 }
 
+/// Where machines reach the server, as far as the settings tell.
+fn address(settings: &Settings) -> Result<String, Failure> {
+    if let Some(url) = &settings.public_url {
+        return Ok(url.clone());
+    }
+    let listen = settings.listen;
+    if listen.ip().is_unspecified() || listen.port() == 0 {
+        return Err(Failure::Said(format!(
+            "the server listens on {listen}, which is no address that a machine can reach: say one with `--url`, or set `public_url`"
+        )));
+    }
+    let scheme = if matches!(settings.tls, Tls::Off) { "http" } else { "https" };
+    Ok(format!("{scheme}://{listen}"))
+}
+
 pub async fn machines(settings: &Settings, command: Command) -> Result<(), Failure> {
     let stores = Stores::open_existing(settings).await?;
     let machines = Machines::new(stores.catalog.clone());
@@ -107,7 +130,7 @@ pub async fn machines(settings: &Settings, command: Command) -> Result<(), Failu
             let all = Query::parse(None, &crate::machines::SET);
             let all = all.map_err(|e| crate::error::Error::OData(e.to_string()))?;
             let rows: Vec<_> =
-                machines.list(all).await?.rows.into_iter().map(|row| shown(row, now)).collect();
+                machines.list(all, now).await?.rows.into_iter().map(|row| shown(row, now)).collect();
             if json {
                 println!("{}", json!(rows));
                 return Ok(());
@@ -122,6 +145,13 @@ pub async fn machines(settings: &Settings, command: Command) -> Result<(), Failu
         Command::Revoke { id } => {
             machines.revoke(&id, Actor::operator("machines revoke"), now).await?;
             println!("revoked {id}: a server that runs cuts its connection within seconds");
+        }
+        Command::Readmit { id, all: _ } => {
+            let said = id.clone().unwrap_or_else(|| "all machines".into());
+            let number = machines.readmit(id, Actor::operator("machines readmit"), now).await?;
+            println!(
+                "readmitted {said} ({number}): the next connection counts, with any copy of the data folder"
+            );
         }
     }
     Ok(())

@@ -181,6 +181,12 @@ async fn news(app: Arc<App>, stop: watch::Receiver<bool>) {
 async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     for round in 0u64.. {
         let now = Timestamp::now();
+        if let Err(e) = app.machines.tell_left_out(now).await {
+            tracing::error!(
+                error = e.chain(),
+                "refused machines were not written down: the log tells of them"
+            );
+        }
         let mut outcome = app.sweep(now).await;
         if outcome.is_ok() && round.is_multiple_of(OWNERLESS_EVERY) {
             outcome = app.sweep_ownerless(now).await;
@@ -264,6 +270,12 @@ async fn expire(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = tokio::time::sleep(EXPIRE_EVERY) => {}
+        }
+        if let Err(e) = app.machines.tell_left_out(Timestamp::now()).await {
+            tracing::error!(
+                error = e.chain(),
+                "refused machines were not written down: the log tells of them"
+            );
         }
         if let Err(e) = app.actions.expire(Timestamp::now()).await {
             tracing::error!(

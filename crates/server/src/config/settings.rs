@@ -67,6 +67,7 @@ pub struct Settings {
     pub queue_actions: bool,
     pub action_queue_seconds: i64,
     pub script_seconds: u64,
+    pub action_retention_days: Option<i64>,
     pub log_json: bool,
     pub log_level: String,
 }
@@ -136,6 +137,7 @@ impl Reader<'_> {
         let queue_actions = self.boolean("queue_actions");
         let action_queue_seconds = self.number("action_queue_seconds", 1, 30 * 24 * 3600);
         let script_seconds = self.number("script_seconds", 1, 24 * 3600);
+        let action_retention_days = self.number("action_retention_days", 0, 36_500);
         let log_json = self.choice("log_format", &["human", "json"]).map(|index| index == 1);
         let log_level = self.log_level();
         let settings = Settings {
@@ -184,6 +186,7 @@ impl Reader<'_> {
             queue_actions: queue_actions?,
             action_queue_seconds: action_queue_seconds? as i64,
             script_seconds: script_seconds?,
+            action_retention_days: limit(action_retention_days?).map(|days| days as i64),
             log_json: log_json?,
             log_level,
         };

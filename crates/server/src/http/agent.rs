@@ -1,9 +1,10 @@
 //! `/agent/v1`: where agents come in and stay connected. A session proves its machine first and is told of that machine's
-//! work only; what it holds in memory is one message.
+//! work only; what it holds in memory is one message and what is read ahead of one content.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -12,25 +13,29 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use jumpbag_wire::agent::{
-    Chunk, CommandId, Enroll, Enrolled, FromAgent, FromServer, MAX_DATA, MAX_TEXT, PROTOCOL,
-};
+use jumpbag_wire::agent::{Chunk, Enroll, Enrolled, FromAgent, FromServer, MAX_DATA, MAX_TEXT, PROTOCOL};
 use jumpbag_wire::time::Timestamp;
+use tokio::time::Instant;
 
 use super::edge::Context;
 use super::json;
-use crate::agents::{Connected, Hub};
+use crate::agents::door::Unproven;
+use crate::agents::talk::{Answer, Talk, Wanted};
+use crate::agents::{Connected, Hub, Line};
 use crate::app::App;
 use crate::error::Error;
-use crate::library::ContentRef;
-use crate::machines::Proof;
+use crate::library::{Flow, Opened};
+use crate::machines::proof::Proof;
 
 /// How long a machine may take to prove itself.
 const PROOF: Duration = Duration::from_secs(20);
 /// A connection that nothing was heard of for this long is dead: agents ping more often.
 const SILENCE: Duration = Duration::from_secs(150);
-/// Bytes of content in a message. The connection keeps a buffer of this size from then on.
+/// Bytes of content that go out between two looks at what the agent says, and at what it is to be told. The connection
+/// keeps a buffer of this size from then on.
 const PIECE: usize = 32 * 1024;
+/// For the last words on a connection that ends.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// Lets a machine in.
 pub async fn enroll(
@@ -44,15 +49,28 @@ pub async fn enroll(
     Ok(Json(Enrolled { machine_id, server_key: app.agent_key.public().to_owned() }))
 }
 
-/// Becomes a session, if there is room for one more.
+/// Becomes a session.
+///
+/// # Errors
+/// `NoUpgrade` when it is not asked for one, or for another than agents have; `Crowded` when there is no room
+/// for one more, or too many connections have not proven yet whose they are.
 pub async fn connect(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Error> {
-    let place = app.hub.place()?;
-    let response = upgrade
-        .protocols([PROTOCOL])
+    let upgrade = upgrade.map_err(|rejection| {
+        Error::NoUpgrade(format!(
+            "agents connect here, by a WebSocket over HTTP/1.1: {}",
+            rejection.body_text()
+        ))
+    })?;
+    let upgrade = upgrade.protocols([PROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        return Err(Error::NoUpgrade(format!("the WebSocket must have the subprotocol `{PROTOCOL}`")));
+    }
+    let (place, unproven) = (app.hub.place()?, app.hub.door.admit(context.address)?);
+    Ok(upgrade
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
         .max_write_buffer_size(2 * MAX_DATA + MAX_TEXT)
@@ -61,20 +79,24 @@ pub async fn connect(
         .on_upgrade(move |socket| async move {
             let _place = place;
             let address = context.address.to_string();
-            let mut session = Session { app, socket };
-            if let Err(why) = session.run(address).await {
+            let mut session = Session { app, socket, line: None, lineage: String::new() };
+            if let Err(why) = session.run(address, unproven).await {
                 tracing::info!(request_id = context.id, why = why.chain(), "an agent's connection ends");
                 let reason = why.face().message.chars().take(100).collect::<String>();
                 let frame = CloseFrame { code: 4000 + why.face().status.as_u16(), reason: reason.into() };
-                let _ = session.socket.send(Message::Close(Some(frame))).await;
+                let parting = session.socket.send(Message::Close(Some(frame)));
+                let _ = tokio::time::timeout(PARTING, parting).await;
             }
-        });
-    Ok(response)
+        }))
 }
 
 struct Session {
     app: Arc<App>,
     socket: WebSocket,
+    /// Of the machine that this is.
+    line: Option<Arc<Line>>,
+    /// What the machine's lineage is while this connection is the machine's.
+    lineage: String,
 }
 
 /// What an agent said.
@@ -83,37 +105,61 @@ enum Said {
     Chunk(Chunk),
     /// It is alive.
     Ping,
+    Pong(Bytes),
     Gone,
 }
 
 impl Session {
-    async fn run(&mut self, address: String) -> Result<(), Error> {
+    async fn run(&mut self, address: String, unproven: Unproven) -> Result<(), Error> {
         // What is only done now and then is in boxes: ten thousand sessions wait at the same time.
         let connected = match tokio::time::timeout(PROOF, Box::pin(self.proven(address))).await {
             Ok(proven) => proven?,
             Err(_) => return Err(Error::Slow("the machine did not prove itself".into())),
         };
-        let now = Timestamp::now();
-        self.tell(&FromServer::Welcome { time: now }).await?;
-        let mut told: Option<CommandId> = None;
+        drop(unproven);
         let line = Arc::clone(&connected.line);
+        self.line = Some(Arc::clone(&line));
+        let app = Arc::clone(&self.app);
+        let mut talk = Talk::new(&app.actions, &app.agent_key, &connected.machine);
+        let mut parcel: Option<Parcel> = None;
+        let mut heard = Instant::now();
         loop {
+            // In this order: content goes when nothing else is to be done, and however often it is asked for, once.
             tokio::select! {
+                biased;
                 () = line.ended.notified() => {
-                    if self.app.hub.is_closed() {
-                        return Ok(());
-                    }
-                    return Err(Error::Forbidden("the machine is connected elsewhere, or was cut off".into()));
+                    return if app.hub.is_closed() { Ok(()) } else { Err(elsewhere()) };
                 }
-                () = line.wake.notified() => Box::pin(self.look(&connected, &mut told)).await?,
-                said = tokio::time::timeout(SILENCE, hear(&mut self.socket)) => match said {
-                    Err(_) => return Err(Error::Slow("nothing was heard of the machine".into())),
-                    Ok(said) => match said? {
+                () = line.probe.notified() => {
+                    self.send(Message::Ping(Bytes::copy_from_slice(&line.question()))).await?;
+                }
+                () = line.wake.notified() => {
+                    app.machines.belongs(&connected.machine, &self.lineage).await?;
+                    let words = Box::pin(talk.look(Timestamp::now())).await?;
+                    self.follow(Answer { words, content: None }, &mut parcel).await?;
+                }
+                said = tokio::time::timeout_at(heard + SILENCE, hear(&mut self.socket)) => {
+                    let said = said.map_err(|_| Error::Slow("nothing was heard of the machine".into()))?;
+                    heard = Instant::now();
+                    let answer = match said? {
                         Said::Gone => return Ok(()),
-                        Said::Ping => {}
-                        Said::Text(message) => Box::pin(self.answer(&connected, message, &mut told)).await?,
-                        Said::Chunk(chunk) => Box::pin(self.keep(&connected.machine, chunk)).await?,
-                    },
+                        Said::Ping => continue,
+                        Said::Pong(payload) => {
+                            line.answer(&payload);
+                            continue;
+                        }
+                        Said::Text(message) => Box::pin(talk.hear(message, Timestamp::now())).await?,
+                        Said::Chunk(chunk) => Answer { words: Box::pin(talk.keep(chunk)).await?, content: None },
+                    };
+                    self.follow(answer, &mut parcel).await?;
+                }
+                frame = next_of(&app, &mut parcel) => match frame? {
+                    Some(chunk) => {
+                        let frame = chunk.write();
+                        let frame = frame.ok_or_else(|| Error::Internal("a command without a GUID".into()))?;
+                        self.send(Message::Binary(frame.into())).await?;
+                    }
+                    None => parcel = None,
                 },
             }
         }
@@ -123,111 +169,47 @@ impl Session {
     async fn proven(&mut self, address: String) -> Result<Connected, Error> {
         let nonce = BASE64.encode(crate::auth::secret::random::<32>());
         self.tell(&FromServer::Hello { nonce: nonce.clone() }).await?;
-        let Said::Text(FromAgent::Prove { machine_id, facts, signature }) = hear(&mut self.socket).await?
+        let Said::Text(FromAgent::Prove { machine_id, facts, lineage, signature }) =
+            hear(&mut self.socket).await?
         else {
             return Err(Error::Forbidden("the first message must be the proof".into()));
         };
-        let proof = Proof { machine_id, nonce, facts, signature };
+        let proof = Proof { machine_id, nonce, facts, lineage, signature };
+        let machines = &self.app.machines;
         let key = self.app.agent_key.public();
-        let machine = self.app.machines.prove(proof, key, address, Timestamp::now()).await?;
-        Ok(Hub::connect(&self.app.hub, &machine.id))
-    }
-
-    /// Tells the agent what it is to do, or to stop.
-    async fn look(&mut self, connected: &Connected, told: &mut Option<CommandId>) -> Result<(), Error> {
-        let app = Arc::clone(&self.app);
-        let actions = &app.actions;
-        belongs(&app, &connected.machine).await?;
-        if let Some(command) = told.take() {
-            if actions.is_over(&connected.machine, command.clone()).await? {
-                self.tell(&FromServer::Cancel { command }).await?;
-            } else {
-                *told = Some(command);
-                return Ok(());
+        let proven = machines.prove(proof, key, address, Timestamp::now()).await?;
+        if self.app.hub.answers(proven.machine()).await {
+            return Err(machines.refuse_second(proven, Timestamp::now()).await?);
+        }
+        let welcome = FromServer::Welcome {
+            time: Timestamp::now(),
+            known: proven.known.clone(),
+            next: proven.next.reveal().to_owned(),
+        };
+        self.tell(&welcome).await?;
+        loop {
+            match hear(&mut self.socket).await? {
+                Said::Text(FromAgent::Confirmed) => break,
+                Said::Ping | Said::Pong(_) => {}
+                _ => return Err(Error::Forbidden("the welcome is to be confirmed first".into())),
             }
         }
-        let next = actions.next(&connected.machine, &app.agent_key, Timestamp::now()).await?;
-        if let Some(next) = next {
-            let (assignment, signature) = (next.assignment, next.signature);
-            self.tell(&FromServer::Assign { assignment, signature }).await?;
-            // The agent works while this is written down; what it says is heard behind it.
-            actions.told(&connected.machine, next.command.clone()).await?;
-            *told = Some(next.command);
-        }
-        Ok(())
+        self.lineage = self.app.machines.confirm(&proven, Timestamp::now()).await?;
+        Ok(Hub::connect(&self.app.hub, proven.machine()))
     }
 
-    async fn answer(
-        &mut self,
-        connected: &Connected,
-        message: FromAgent,
-        told: &mut Option<CommandId>,
-    ) -> Result<(), Error> {
-        let (machine, app, now) = (connected.machine.as_str(), Arc::clone(&self.app), Timestamp::now());
-        let actions = &app.actions;
-        match message {
-            FromAgent::Prove { .. } => Err(Error::Forbidden("a proof comes once".into())),
-            FromAgent::Started { command, time } => {
-                match actions.started(machine, command.clone(), time, now).await? {
-                    true => Ok(()),
-                    false => self.tell(&FromServer::Cancel { command }).await,
-                }
+    /// Says what there is to say, and stops or begins to send content.
+    async fn follow(&mut self, answer: Answer, parcel: &mut Option<Parcel>) -> Result<(), Error> {
+        for word in &answer.words {
+            if let FromServer::Cancel { command } = word
+                && parcel.as_ref().is_some_and(|parcel| parcel.wanted.command == *command)
+            {
+                *parcel = None;
             }
-            FromAgent::Fetch { command, offset } => self.send_content(machine, command, offset).await,
-            FromAgent::Finished { command, outcome } => {
-                let ends = outcome.output.clone();
-                if actions.finished(machine, command.clone(), outcome, now).await? {
-                    self.tell(&FromServer::Recorded { command: command.clone() }).await?;
-                    if told.as_ref() == Some(&command) {
-                        *told = None;
-                    }
-                    return self.look(connected, told).await;
-                }
-                // Something of its output is missing: it sends that first, and this again.
-                for end in ends {
-                    let output = actions.output(&command.action, command.index, end.stream).await?;
-                    let kept = FromServer::Kept {
-                        command: command.clone(),
-                        stream: end.stream,
-                        offset: output.size,
-                    };
-                    self.tell(&kept).await?;
-                }
-                Ok(())
-            }
+            self.tell(word).await?;
         }
-    }
-
-    async fn keep(&mut self, machine: &str, chunk: Chunk) -> Result<(), Error> {
-        let (command, stream) = (chunk.command.clone(), chunk.stream);
-        let offset = self.app.actions.keep(machine, chunk).await?;
-        if let Some(stream) = stream {
-            self.tell(&FromServer::Kept { command: command.clone(), stream, offset }).await?;
-        }
-        // It may have been ended while its machine was away.
-        match self.app.actions.is_over(machine, command.clone()).await? {
-            true => self.tell(&FromServer::Cancel { command }).await,
-            false => Ok(()),
-        }
-    }
-
-    /// The assigned bytes from an offset to their end, verified on the way.
-    async fn send_content(&mut self, machine: &str, command: CommandId, offset: u64) -> Result<(), Error> {
-        let (sha256, size) = self.app.actions.content(machine, command.clone()).await?;
-        let content = ContentRef { file_name: command.action.clone(), sha256, size };
-        let (mut opened, _flow) = self.app.library.open(&content, offset.min(size)..size).await?;
-        let mut offset = offset.min(size);
-        while let Some(piece) = opened.next().await {
-            let mut piece: Bytes = piece?;
-            while !piece.is_empty() {
-                let data = piece.split_to(piece.len().min(PIECE));
-                let length = data.len() as u64;
-                let chunk = Chunk { command: command.clone(), stream: None, offset, data };
-                let frame =
-                    chunk.write().ok_or_else(|| Error::Internal("a command without a GUID".into()))?;
-                self.send(Message::Binary(frame.into())).await?;
-                offset += length;
-            }
+        if let Some(wanted) = answer.content {
+            *parcel = Some(Parcel::new(wanted));
         }
         Ok(())
     }
@@ -238,18 +220,65 @@ impl Session {
     }
 
     async fn send(&mut self, message: Message) -> Result<(), Error> {
-        let sent = tokio::time::timeout(SILENCE, self.socket.send(message)).await;
-        let sent = sent.map_err(|_| Error::Slow("the machine takes nothing".into()))?;
-        sent.map_err(|e| Error::Slow(format!("the connection broke: {e}")))
+        let Session { socket, line, .. } = self;
+        let ended = async {
+            match line {
+                Some(line) => line.ended.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            sent = tokio::time::timeout(SILENCE, socket.send(message)) => {
+                let sent = sent.map_err(|_| Error::Slow("the machine takes nothing".into()))?;
+                sent.map_err(|e| Error::Slow(format!("the connection broke: {e}")))
+            }
+            () = ended => Err(elsewhere()),
+        }
     }
 }
 
-/// # Errors
-/// `Forbidden` once the machine was revoked.
-async fn belongs(app: &App, machine: &str) -> Result<(), Error> {
-    match app.machines.belongs(machine).await? {
-        true => Ok(()),
-        false => Err(Error::Forbidden("the machine was revoked".into())),
+fn elsewhere() -> Error {
+    Error::Forbidden("the machine is connected elsewhere, or was cut off".into())
+}
+
+/// Content on its way to an agent, opened when its turn comes and verified on the way.
+struct Parcel {
+    wanted: Wanted,
+    opened: Option<(Opened, Flow)>,
+    /// What was read and not sent, from the offset on.
+    rest: Bytes,
+}
+
+impl Parcel {
+    fn new(wanted: Wanted) -> Parcel {
+        Parcel { wanted, opened: None, rest: Bytes::new() }
+    }
+
+    /// The next bytes; `None` behind the last. Nothing is lost when this is given up and asked for again.
+    async fn next(&mut self, app: &App) -> Result<Option<Chunk>, Error> {
+        let Wanted { command, content, offset } = &mut self.wanted;
+        if *offset >= content.size {
+            return Ok(None);
+        }
+        let (opened, _) = match &mut self.opened {
+            Some(opened) => opened,
+            None => self.opened.insert(app.library.open(content, *offset..content.size).await?),
+        };
+        while self.rest.is_empty() {
+            let Some(piece) = opened.next().await else { return Ok(None) };
+            self.rest = piece?;
+        }
+        let data = self.rest.split_to(self.rest.len().min(PIECE));
+        let chunk = Chunk { command: command.clone(), stream: None, offset: *offset, data };
+        *offset += chunk.data.len() as u64;
+        Ok(Some(chunk))
+    }
+}
+
+async fn next_of(app: &App, parcel: &mut Option<Parcel>) -> Result<Option<Chunk>, Error> {
+    match parcel {
+        Some(parcel) => parcel.next(app).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -262,7 +291,8 @@ async fn hear(socket: &mut WebSocket) -> Result<Said, Error> {
             serde_json::from_str(&text).map(Said::Text).map_err(|e| incorrect(&e.to_string()))
         }
         Message::Binary(frame) => Chunk::read(frame).map(Said::Chunk).map_err(|_| incorrect("no chunk")),
-        Message::Ping(_) | Message::Pong(_) => Ok(Said::Ping),
+        Message::Ping(_) => Ok(Said::Ping),
+        Message::Pong(payload) => Ok(Said::Pong(payload)),
         Message::Close(_) => Ok(Said::Gone),
     }
 }

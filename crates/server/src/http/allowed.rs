@@ -122,6 +122,11 @@ impl<N> Allowed<N> {
             request_id: context.id.clone(),
         }
     }
+
+    /// The same, by the name that the original has for who starts or ends something on a machine.
+    pub fn requestor(&self, context: &Context) -> Actor {
+        Actor { name: self.caller.requestor.clone(), ..self.actor(context) }
+    }
 }
 
 impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {

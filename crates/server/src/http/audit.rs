@@ -33,7 +33,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
         ("$top" = Option<u64>, Query, description = "At most 1000"),
         ("$skip" = Option<u64>, Query),
         ("$count" = Option<bool>, Query),
-        ("$select" = Option<String>, Query, description = "The properties that can be filtered by"),
+        ("$select" = Option<String>, Query, description = "Properties, separated by commas"),
         ("$skiptoken" = Option<String>, Query, description = "From `@odata.nextLink`"),
         ("$format" = Option<String>, Query, description = "`json`, or `ndjson` for an export, as with `Accept: application/x-ndjson`"),
         ("after" = Option<u64>, Query, description = "Of an export: only entries behind this number"),

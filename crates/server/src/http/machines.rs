@@ -58,7 +58,7 @@ pub async fn list(
     let select = query.select.clone();
     let place = app.listings.place().await?;
     let now = Timestamp::now();
-    let page = app.machines.list(query).await?.map(|row| shown(row, now));
+    let page = app.machines.list(query, now).await?.map(|row| shown(row, now));
     let link = (context.base.as_str(), "/api/machines", raw.as_deref());
     answer::page(link, SET.name, page, select.as_deref(), place)
 }

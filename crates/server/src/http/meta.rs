@@ -60,6 +60,7 @@ fn csdl() -> String {
                 Kind::Int => "Edm.Int64",
                 Kind::Time => "Edm.DateTimeOffset",
                 Kind::Texts => "Collection(Edm.String)",
+                Kind::Shown => "Edm.Untyped",
             };
             let nullable = NULLABLE.contains(&property.name);
             format!(

@@ -99,7 +99,7 @@ impl<'a> Parser<'a> {
     /// The property that a word names and that has one value.
     pub fn property(&self, word: Token<'a>) -> Result<&'static Property, ODataError> {
         let message = match self.set.find(word.text) {
-            Some(list) if list.kind == Kind::Texts => not_one_value(list),
+            Some(other) if !other.kind.is_one_value() => not_one_value(other),
             Some(property) => return Ok(property),
             None => self.unknown(word.text),
         };
@@ -120,6 +120,9 @@ impl<'a> Parser<'a> {
 /// Why a list cannot stand where one value does.
 pub(super) fn not_one_value(list: &Property) -> String {
     let name = list.name;
+    if list.kind == Kind::Shown {
+        return format!("`{name}` can be selected, but neither filtered nor ordered by");
+    }
     format!("`{name}` is a list, not one value; `$filter` asks about its items: `{name}/any(t: t eq '…')`")
 }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::{EntitySet, Kind, Literal, ODataError, Property, clip, lambda};
+use super::{EntitySet, Literal, ODataError, Property, clip, lambda};
 
 const MAX_TERMS: usize = 8;
 
@@ -63,7 +63,7 @@ fn parse_term(term: &str, set: &'static EntitySet) -> Result<Order, ODataError> 
         return Err(ODataError("`$orderby` has an empty term; write `property asc, property desc`".into()));
     };
     let property = set.find(name).ok_or_else(|| ODataError(format!("`$orderby`: {}", set.unknown(name))))?;
-    if property.kind == Kind::Texts {
+    if !property.kind.is_one_value() {
         return Err(ODataError(format!("`$orderby`: {}", lambda::not_one_value(property))));
     }
     let descending = match direction {

@@ -3,7 +3,7 @@
 
 use super::filter::{Comparison, Filter, Node, Operand};
 use super::lexer::{self, Lexer, Token, TokenKind};
-use super::{EntitySet, Kind, Literal, ODataError, clip, lambda};
+use super::{EntitySet, Literal, ODataError, clip, lambda};
 
 const MAX_BYTES: usize = 8 * 1024;
 const MAX_DEPTH: usize = 32;
@@ -204,7 +204,7 @@ impl<'a> Parser<'a> {
             return Err(self.lexer.error(from, message));
         };
         let open = self.token.at;
-        if let Some(list) = self.set.find(self.token.text).filter(|list| list.kind == Kind::Texts) {
+        if let Some(list) = self.set.find(self.token.text).filter(|list| !list.kind.is_one_value()) {
             return Err(self.lexer.error(open, lambda::not_one_value(list)));
         }
         self.expect(TokenKind::Open, "`(` and a list of values")?;

@@ -170,6 +170,7 @@ fn null_is_a_value_like_any_other_but_has_no_magnitude() {
         Kind::Bool => Literal::Bool(true),
         Kind::Time => Literal::Time(Timestamp::from_secs(1_000)),
         Kind::Texts => Literal::Texts(Vec::new()),
+        Kind::Shown => Literal::Null,
     };
     for (text, on_nothing, on_full) in [
         ("fileName eq null", true, false),

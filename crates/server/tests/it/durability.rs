@@ -17,10 +17,11 @@ use jumpbag_server::catalog::Catalog;
 use jumpbag_server::catalog::history::{self, VersionRow};
 use jumpbag_wire::library::{Cause, LibraryFile};
 use proptest::prelude::RngExt as _;
-use proptest::test_runner::{RngAlgorithm, TestRng};
+use proptest::test_runner::TestRng;
 use tokio::task::JoinSet;
 
 use crate::conformance_catalog::{sha256, totals};
+use crate::support::dice::{kills, rng, seed};
 use crate::support::server::{Jumpbag, Options};
 use clients::work;
 use ledger::{Ledger, State};
@@ -28,27 +29,6 @@ use ledger::{Ledger, State};
 const CLIENTS: u64 = 6;
 /// Few enough that clients meet on a name.
 const NAMES: usize = 20;
-
-fn kills() -> u32 {
-    std::env::var("TEST_KILLS").map_or(20, |text| text.parse().expect("`TEST_KILLS` is a number"))
-}
-
-/// A seed for this run, said aloud.
-fn seed() -> u64 {
-    let seed = std::env::var("TEST_SEED").map_or_else(
-        |_| uuid::Uuid::new_v4().as_u64_pair().0,
-        |text| text.parse().expect("`TEST_SEED` is a number"),
-    );
-    eprintln!("TEST_SEED={seed}");
-    seed
-}
-
-fn rng(seed: u64, stream: u64) -> TestRng {
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    bytes[8..16].copy_from_slice(&stream.to_le_bytes());
-    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heavy_kills_lose_nothing_with_small_files_in_rows() {

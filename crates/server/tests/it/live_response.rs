@@ -1,13 +1,31 @@
 //! Live response from outside: the real server, the real agent, and machines that are played by hand where an agent
 //! would not do what they do.
 
+/// A test of each of these stories on SQLite, and one on PostgreSQL.
+macro_rules! both_databases {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test] async fn $name() { super::$name().await; })*
+        }
+        mod postgres {
+            $(#[tokio::test] async fn $name() { crate::live_response::on_postgres(super::$name()).await; })*
+        }
+    };
+}
+
 mod actions;
 mod agent;
+mod agents;
+mod door;
+mod floods;
 mod hostile;
 mod listing;
+mod live;
 mod played;
+mod protocol;
 mod requests;
 mod results;
+mod second;
 mod story;
 
 use http::Method;
@@ -15,10 +33,26 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Answer, Client};
 use crate::support::poll::eventually;
+use crate::support::postgres::postgres_database;
 use crate::support::server::{Jumpbag, Options};
 
+tokio::task_local! {
+    /// The database of the story that is told on another than SQLite.
+    static DATABASE: String;
+}
+
+async fn on_postgres(story: impl Future<Output = ()>) {
+    let database = postgres_database().await;
+    DATABASE.scope(database.url.clone(), story).await;
+}
+
+/// A server with the story's database: there is one server in a story that is told on both.
 fn options() -> Options {
-    Jumpbag::options().set("rate_limits", false)
+    let options = Jumpbag::options().set("rate_limits", false);
+    match DATABASE.try_with(Clone::clone) {
+        Ok(url) => options.set("database_url", url),
+        Err(_) => options,
+    }
 }
 
 /// Somebody who may do everything here.
@@ -29,8 +63,12 @@ async fn operator(bag: &Jumpbag) -> Client {
 
 /// What `enroll create` says to paste on a machine.
 async fn line(bag: &Jumpbag, more: &[&str]) -> String {
-    let url = bag.url();
-    let mut arguments = vec!["enroll", "create", "--url", &url];
+    line_at(bag, &bag.url(), more).await
+}
+
+/// The same for machines that know the server by this address.
+async fn line_at(bag: &Jumpbag, url: &str, more: &[&str]) -> String {
+    let mut arguments = vec!["enroll", "create", "--url", url];
     arguments.extend(more);
     let (status, stdout, stderr) = bag.command(&arguments).await;
     assert!(status.success(), "{stderr}");

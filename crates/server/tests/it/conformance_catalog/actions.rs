@@ -18,6 +18,7 @@ on_both!(
     output_follows_on_what_there_is,
     an_open_action_keeps_its_bytes,
     actions_come_newest_first,
+    final_actions_go_with_all_they_brought,
 );
 
 pub fn command(number: i64) -> CommandRow {
@@ -200,6 +201,41 @@ async fn output_follows_on_what_there_is(bench: &Bench) {
         Ok::<_, CatalogError>(())
     })
     .expect("output");
+}
+
+async fn final_actions_go_with_all_they_brought(bench: &Bench) {
+    commit!(bench.catalog, tx => {
+        enter(tx, &[("m", "web")]).await?;
+        for number in 1..=4 {
+            actions::insert(tx, &action(number, "m")).await?;
+            let out = OutputId { action: number, command: 1, stream: Stream::Stdout };
+            let blob = Place::Blob(format!("blob {number}"));
+            assert!(actions::append_output(tx, out, 0, 9, &blob).await?);
+        }
+        for (number, status, time) in [
+            (1, ActionStatus::InProgress, 1),
+            (2, ActionStatus::Succeeded, 60),
+            (3, ActionStatus::Failed, 50),
+            (4, ActionStatus::Cancelled, 70),
+        ] {
+            actions::set_status(tx, number, status, at(time)).await?;
+        }
+        for (before, limit, numbers) in
+            [(50, 9, [].as_slice()), (51, 9, &[3]), (70, 9, &[3, 2]), (70, 1, &[3]), (999, 9, &[3, 2, 4])]
+        {
+            let found = actions::final_before(tx, at(before), limit).await?;
+            assert_eq!(found.into_iter().map(|row| row.number).collect::<Vec<_>>(), numbers, "{before}");
+        }
+        actions::remove(tx, 3, at(80)).await?;
+        assert_eq!(actions::find(tx, "action 3").await?, None);
+        assert_eq!(contents::garbage(tx, at(81), 9).await?, ["blob 3"]);
+        let out = OutputId { action: 3, command: 1, stream: Stream::Stdout };
+        assert_eq!(actions::output_size(tx, out).await?, 0);
+        assert_eq!(actions::output_blobs(tx, "", 9).await?.len(), 3, "others keep theirs");
+        assert_eq!(actions::find(tx, "action 2").await?.map(|row| row.commands.len()), Some(2));
+        Ok::<_, CatalogError>(())
+    })
+    .expect("actions");
 }
 
 /// Purges a deleted file.

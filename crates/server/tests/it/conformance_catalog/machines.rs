@@ -11,6 +11,7 @@ on_both!(
     an_enrolment_counts_so_often_and_so_long,
     a_machine_is_its_key,
     a_revoked_machine_is_gone,
+    a_lineage_moves_on_from_where_it_is,
     tags_are_as_they_were_set,
     pages_are_in_order,
 );
@@ -48,6 +49,7 @@ pub fn machine(id: &str, name: &str) -> MachineRow {
         address: Some("192.0.2.1".into()),
         first_seen: at(2),
         last_seen: at(3),
+        lineage: None,
     }
 }
 
@@ -89,7 +91,6 @@ async fn a_machine_is_its_key(bench: &Bench) {
         assert!(!machines::insert(tx, &same_key, "e").await?, "the key is taken");
         assert_eq!(machines::find(tx, "a").await?, found, "nothing of it was changed");
         assert!(machines::seen(tx, "a", None, None, at(8)).await?);
-        assert!(machines::belongs(tx, "a").await?);
         let seen = MachineRow { last_seen: at(8), ..machine("a", "web") };
         assert_eq!(machines::find(tx, "a").await?, Some(seen));
         let moved = machine("a", "moved").facts;
@@ -117,7 +118,6 @@ async fn a_revoked_machine_is_gone(bench: &Bench) {
         assert_eq!(machines::find(tx, "a").await?, None);
         for id in ["a", "c"] {
             assert!(!machines::seen(tx, id, Some(&machine("a", "x").facts), None, at(11)).await?, "{id}");
-            assert!(!machines::belongs(tx, id).await?, "{id}");
         }
         let named = machines::named(tx, "web").await?;
         assert_eq!(named.map(|row| row.id).as_deref(), Some("b"));
@@ -130,6 +130,29 @@ async fn a_revoked_machine_is_gone(bench: &Bench) {
         assert!(machines::revoked_after(tx, change).await?.is_empty());
         // Its key does not come in again.
         assert!(!machines::insert(tx, &machine("a", "web"), "e").await?);
+        Ok::<_, CatalogError>(())
+    })
+    .expect("machines");
+}
+
+async fn a_lineage_moves_on_from_where_it_is(bench: &Bench) {
+    commit!(bench.catalog, tx => {
+        enter(tx, &[("a", "web"), ("b", "db"), ("c", "gone")]).await?;
+        assert!(machines::revoke(tx, "c", at(4)).await?);
+        assert!(!machines::move_lineage(tx, "a", Some("x"), "1").await?, "it has none yet");
+        assert!(machines::move_lineage(tx, "a", None, "1").await?);
+        assert!(!machines::move_lineage(tx, "a", None, "2").await?, "it has one by now");
+        assert!(machines::move_lineage(tx, "a", Some("1"), "2").await?);
+        assert!(!machines::move_lineage(tx, "a", Some("1"), "3").await?, "it went on");
+        let lineage = |row: Option<MachineRow>| row.and_then(|row| row.lineage);
+        assert_eq!(lineage(machines::find(tx, "a").await?).as_deref(), Some("2"));
+        assert_eq!(lineage(machines::find(tx, "b").await?), None, "each has its own");
+        assert!(!machines::move_lineage(tx, "c", None, "1").await?, "it was revoked");
+        assert_eq!(machines::forget_lineage(tx, Some("b")).await?, 1);
+        assert_eq!(machines::forget_lineage(tx, Some("c")).await?, 0);
+        assert_eq!(lineage(machines::find(tx, "a").await?).as_deref(), Some("2"));
+        assert_eq!(machines::forget_lineage(tx, None).await?, 2);
+        assert_eq!(lineage(machines::find(tx, "a").await?), None);
         Ok::<_, CatalogError>(())
     })
     .expect("machines");

@@ -113,7 +113,7 @@ fn literal(kind: Kind) -> BoxedStrategy<String> {
         Kind::Time => (any_time(), any::<bool>())
             .prop_map(|(time, quoted)| if quoted { format!("'{time}'") } else { time.to_string() })
             .boxed(),
-        Kind::Texts => Just("null".to_owned()).boxed(),
+        Kind::Texts | Kind::Shown => Just("null".to_owned()).boxed(),
     };
     prop_oneof![9 => values, 1 => Just("null".to_owned())].boxed()
 }
@@ -145,7 +145,7 @@ fn operand(kind: Kind, item: Option<&'static str>) -> BoxedStrategy<String> {
             1 => (text(), text()).prop_map(|(text, part)| format!("indexof({text},{part})")),
         ]
         .boxed(),
-        Kind::Bool | Kind::Time | Kind::Texts => plain.boxed(),
+        Kind::Bool | Kind::Time | Kind::Texts | Kind::Shown => plain.boxed(),
     }
 }
 

@@ -6,7 +6,14 @@ use super::agent::Agent;
 use super::{act, ask, cancel, get_file, operator, options, put_file, reaches, show};
 use crate::support::poll::eventually;
 
-#[tokio::test]
+both_databases!(
+    a_machine_has_one_action_at_a_time,
+    actions_may_queue_for_a_machine,
+    so_many_sessions_are_open_and_no_more,
+    an_action_that_waited_too_long_ends,
+    a_script_has_so_much_time,
+);
+
 async fn a_machine_has_one_action_at_a_time() {
     let bag = options().start().await;
     let (one, two) = (Agent::enrolled(&bag, &[]).await, Agent::enrolled(&bag, &[]).await);
@@ -21,7 +28,6 @@ async fn a_machine_has_one_action_at_a_time() {
     act(&client, &one.machine, &[get_file("/x")]).await;
 }
 
-#[tokio::test]
 async fn actions_may_queue_for_a_machine() {
     let bag = options().set("queue_actions", true).start().await;
     let mut agent = Agent::enrolled(&bag, &[]).await;
@@ -40,7 +46,6 @@ async fn actions_may_queue_for_a_machine() {
     assert!(ends.is_sorted(), "in the order in which they were made: {ends:?}");
 }
 
-#[tokio::test]
 async fn so_many_sessions_are_open_and_no_more() {
     let bag = options().set("live_response_sessions", 2).start().await;
     let agents = [
@@ -58,7 +63,6 @@ async fn so_many_sessions_are_open_and_no_more() {
     act(&client, &agents[2].machine, &[get_file("/x")]).await;
 }
 
-#[tokio::test]
 async fn an_action_that_waited_too_long_ends() {
     let bag = options().set("action_queue_seconds", 1).start().await;
     let mut agent = Agent::enrolled(&bag, &[]).await;
@@ -86,7 +90,6 @@ async fn an_action_that_waited_too_long_ends() {
     assert!(!std::path::Path::new(&ran).exists());
 }
 
-#[tokio::test]
 async fn a_script_has_so_much_time() {
     let bag = options().set("script_seconds", 1).start().await;
     let agent = Agent::running(&bag).await;

@@ -48,9 +48,14 @@ pub async fn paste(line: &str, data: &Path) -> (ExitStatus, String, String) {
 impl Agent {
     /// One that is enrolled and does not run yet.
     pub async fn enrolled(bag: &Jumpbag, more: &[&str]) -> Agent {
+        Agent::enrolled_at(bag, &bag.url(), more).await
+    }
+
+    /// The same for an agent that knows the server by this address.
+    pub async fn enrolled_at(bag: &Jumpbag, url: &str, more: &[&str]) -> Agent {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let data = folder.path().join("data");
-        let (status, stdout, stderr) = paste(&super::line(bag, more).await, &data).await;
+        let (status, stdout, stderr) = paste(&super::line_at(bag, url, more).await, &data).await;
         assert!(status.success(), "{stderr}");
         let machine = stdout.split(|c: char| !c.is_ascii_hexdigit()).find(|word| word.len() == 40);
         let machine = machine.unwrap_or_else(|| panic!("no machine id: {stdout}")).to_owned();
@@ -69,8 +74,16 @@ impl Agent {
 
     pub fn start(&mut self) {
         let mut command = command();
-        command.arg("run").arg("--data-dir").arg(self.folder.path().join("data"));
+        command.arg("run").arg("--data-dir").arg(self.data());
         self.process = Some(Process::spawn("jumpbag-agent", command));
+    }
+
+    /// Runs one in a data folder where it must end by itself; its exit status and stderr.
+    pub async fn ends(data: &Path) -> (ExitStatus, String) {
+        let mut command = command();
+        command.arg("run").arg("--data-dir").arg(data);
+        let process = Process::spawn("jumpbag-agent", command);
+        (process.ended(SOON).await, process.stderr())
     }
 
     /// SIGTERM, and its end.
@@ -78,6 +91,35 @@ impl Agent {
         let process = self.process.take().expect("it runs");
         process.signal(rustix::process::Signal::TERM);
         process.ended(SOON).await;
+    }
+
+    /// SIGKILL, to the agent alone, and its end.
+    pub async fn kill(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.signal(rustix::process::Signal::KILL);
+        process.ended(SOON).await;
+    }
+
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("it runs")
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Another agent with a copy of the data folder as it is now.
+    pub fn copied(&self) -> Agent {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut copy = Command::new("cp");
+        copy.arg("-a").arg(self.folder.path().join("data")).arg(folder.path());
+        assert!(copy.status().expect("`cp`").success());
+        Agent { folder, process: None, machine: self.machine.clone() }
+    }
+
+    /// What it said on standard error since it was started.
+    pub fn said(&self) -> String {
+        self.process.as_ref().expect("it runs").stderr()
     }
 
     /// A place beside the data folder.

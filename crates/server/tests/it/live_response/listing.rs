@@ -7,12 +7,13 @@ use super::agent::Agent;
 use super::{act, cancel, get_file, operator, options};
 use crate::support::client::Client;
 
+both_databases!(machines_are_asked_for_by_what_they_are, tags_come_and_go, actions_are_listed_newest_first,);
+
 async fn ids(client: &Client, query: &str) -> Vec<String> {
     let answer = client.get(query).await.expect_status(200);
     answer.value().iter().map(|entity| entity["id"].as_str().expect("an id").to_owned()).collect()
 }
 
-#[tokio::test]
 async fn machines_are_asked_for_by_what_they_are() {
     let bag = options().start().await;
     let mut machines = Vec::new();
@@ -35,6 +36,15 @@ async fn machines_are_asked_for_by_what_they_are() {
         ("osPlatform eq 'Windows11'".into(), vec![]),
         ("lastSeen gt 2020-01-01T00:00:00Z".into(), both.clone()),
         ("firstSeen lt 2020-01-01T00:00:00Z".into(), vec![]),
+        ("healthStatus eq 'Active' and riskScore eq 'None' and exposureLevel ne 'High'".into(), both.clone()),
+        ("healthStatus in ('Inactive')".into(), vec![]),
+        (
+            "onboardingStatus eq 'Onboarded' and deviceValue eq 'Normal' and rbacGroupId eq 0".into(),
+            both.clone(),
+        ),
+        ("aadDeviceId eq null and isAadJoined eq false".into(), both.clone()),
+        ("managedBy eq 'Intune'".into(), vec![]),
+        ("lastIpAddress eq '203.0.113.9'".into(), vec![]),
     ] {
         let filter: String = url::form_urlencoded::byte_serialize(filter.as_bytes()).collect();
         assert_eq!(ids(&client, &format!("/api/machines?$filter={filter}")).await, wanted, "{filter}");
@@ -43,9 +53,20 @@ async fn machines_are_asked_for_by_what_they_are() {
     assert_eq!((&first["@odata.count"], &first["value"]), (&json!(2), &json!([{ "id": both[0] }])));
     assert_eq!(ids(&client, "/api/machines?$skip=1").await, both[1..]);
     assert_eq!(ids(&client, "/api/machines?$orderby=id%20desc").await, [both[1].clone(), both[0].clone()]);
-    for bad in
-        ["$filter=nothing%20eq%201", "$top=10001", "$orderby=nothing", "$select=nothing", "$skiptoken=x"]
-    {
+    let chosen =
+        client.get("/api/machines?$select=osVersion,healthStatus,ipAddresses").await.expect_status(200);
+    let properties: Vec<_> = chosen.value()[0].as_object().expect("a machine").keys().cloned().collect();
+    assert_eq!(properties, ["healthStatus", "ipAddresses", "osVersion"]);
+    let refused = client.get("/api/machines?$filter=osVersion%20eq%20'x'").await.expect_status(400);
+    assert!(refused.text().contains("`osVersion` can be selected, but neither filtered nor ordered by"));
+    for bad in [
+        "$orderby=ipAddresses",
+        "$filter=nothing%20eq%201",
+        "$top=10001",
+        "$orderby=nothing",
+        "$select=nothing",
+        "$skiptoken=x",
+    ] {
         client.get(&format!("/api/machines?{bad}")).await.expect_status(400);
     }
     let by_name =
@@ -54,7 +75,6 @@ async fn machines_are_asked_for_by_what_they_are() {
     assert!(by_name["@odata.context"].as_str().is_some_and(|context| context.ends_with("#Machines/$entity")));
 }
 
-#[tokio::test]
 async fn tags_come_and_go() {
     let bag = options().start().await;
     let agent = Agent::enrolled(&bag, &[]).await;
@@ -90,7 +110,6 @@ async fn tags_come_and_go() {
     );
 }
 
-#[tokio::test]
 async fn actions_are_listed_newest_first() {
     let bag = options().start().await;
     let (one, two) = (Agent::enrolled(&bag, &[]).await, Agent::enrolled(&bag, &[]).await);

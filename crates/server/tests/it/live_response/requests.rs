@@ -8,11 +8,16 @@ use super::{get_file, operator, options, param, put_file, script};
 use crate::support::SOON;
 use crate::support::raw::Raw;
 
+both_databases!(
+    bodies_that_are_not_right_are_refused_and_say_why,
+    a_machine_that_is_not_there_is_told_before_the_body,
+    each_call_needs_its_permission,
+);
+
 fn body(commands: Value) -> Value {
     json!({ "Comment": "a test", "Commands": commands })
 }
 
-#[tokio::test]
 async fn bodies_that_are_not_right_are_refused_and_say_why() {
     let bag = options().start().await;
     let agent = Agent::enrolled(&bag, &[]).await;
@@ -81,7 +86,6 @@ async fn bodies_that_are_not_right_are_refused_and_say_why() {
     assert_eq!(made["commands"][0]["command"]["params"][0], json!({ "key": "ScriptName", "value": "A.sh" }));
 }
 
-#[tokio::test]
 async fn a_machine_that_is_not_there_is_told_before_the_body() {
     let bag = options().start().await;
     let client = operator(&bag).await;
@@ -106,7 +110,6 @@ async fn a_machine_that_is_not_there_is_told_before_the_body() {
     assert_eq!(raw.response(SOON).await.expect("an answer").status, 404);
 }
 
-#[tokio::test]
 async fn each_call_needs_its_permission() {
     let bag = options().start().await;
     let readers = bag.caller(&["Machine.Read.All"]).await;

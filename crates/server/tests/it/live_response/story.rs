@@ -8,8 +8,18 @@ use serde_json::json;
 use super::agent::Agent;
 use super::{act, ask, cancel, get_file, operator, options, param, put_file, reaches, result, script, show};
 use crate::support::poll::eventually;
+use crate::support::server::Jumpbag;
 
-#[tokio::test]
+both_databases!(
+    a_script_runs_with_its_arguments_as_they_are,
+    output_is_followed_while_it_comes,
+    files_go_there_in_order_and_come_back_compressed,
+    the_first_command_that_fails_ends_the_action,
+    a_cancelled_script_ends_with_all_it_started,
+    work_waits_for_a_machine_that_is_away,
+    an_action_runs_what_the_library_had_when_it_was_made,
+);
+
 async fn a_script_runs_with_its_arguments_as_they_are() {
     let bag = options().start().await;
     let mut agent = Agent::enrolled(&bag, &["--tag", "dmz"]).await;
@@ -44,7 +54,6 @@ async fn a_script_runs_with_its_arguments_as_they_are() {
     }
 }
 
-#[tokio::test]
 async fn output_is_followed_while_it_comes() {
     let bag = options().start().await;
     let agent = Agent::running(&bag).await;
@@ -80,7 +89,6 @@ async fn output_is_followed_while_it_comes() {
     assert_eq!(client.get(&bad).await.expect_status(400).error_code(), "InvalidInput");
 }
 
-#[tokio::test]
 async fn files_go_there_in_order_and_come_back_compressed() {
     let bag = options().start().await;
     let agent = Agent::running(&bag).await;
@@ -112,9 +120,10 @@ async fn files_go_there_in_order_and_come_back_compressed() {
     assert!(status.success(), "{said}{stderr}");
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let data = elsewhere.path().join("data");
-    let (status, said, stderr) = options().run(&data, &["restore", &folder.display().to_string()]).await;
+    let (status, said, stderr) =
+        Jumpbag::options().run(&data, &["restore", &folder.display().to_string()]).await;
     assert!(status.success(), "{said}{stderr}");
-    let restored = options().data_dir(&data).start().await;
+    let restored = Jumpbag::options().set("rate_limits", false).data_dir(&data).start().await;
     let again = result(&restored, &operator(&restored).await, &action, 2).await;
     assert!(again.body == answer.body, "what a command brought is the same after a restore");
     for server in [&bag, &restored] {
@@ -129,7 +138,6 @@ async fn files_go_there_in_order_and_come_back_compressed() {
     assert!(!status.success() && said.contains("instead of"), "{said}");
 }
 
-#[tokio::test]
 async fn the_first_command_that_fails_ends_the_action() {
     let bag = options().start().await;
     let agent = Agent::running(&bag).await;
@@ -149,7 +157,6 @@ async fn the_first_command_that_fails_ends_the_action() {
     reaches(&client, &next, "Succeeded").await;
 }
 
-#[tokio::test]
 async fn a_cancelled_script_ends_with_all_it_started() {
     let bag = options().start().await;
     let agent = Agent::running(&bag).await;
@@ -185,7 +192,6 @@ async fn a_cancelled_script_ends_with_all_it_started() {
     assert_eq!(show(&client, &action).await["status"], "Cancelled");
 }
 
-#[tokio::test]
 async fn work_waits_for_a_machine_that_is_away() {
     let bag = options().start().await;
     let mut agent = Agent::running(&bag).await;
@@ -203,7 +209,6 @@ async fn work_waits_for_a_machine_that_is_away() {
     assert_eq!(result(&bag, &client, &action, 0).await.json()["script_output"], "here\n");
 }
 
-#[tokio::test]
 async fn an_action_runs_what_the_library_had_when_it_was_made() {
     let bag = options().start().await;
     let mut agent = Agent::enrolled(&bag, &[]).await;

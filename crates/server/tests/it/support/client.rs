@@ -94,6 +94,11 @@ impl Call {
         Call { request: change(self.request), ..self }
     }
 
+    /// Sends it; the head of the answer, whose body may go on.
+    pub async fn response(self) -> reqwest::Result<reqwest::Response> {
+        self.request.send().await
+    }
+
     /// Sends it; an error when no whole answer comes.
     pub async fn attempt(self) -> reqwest::Result<Answer> {
         Answer::of(self.request, &self.base).await

@@ -4,6 +4,7 @@
 pub mod azurite;
 pub mod client;
 pub mod clients;
+pub mod dice;
 pub mod form;
 pub mod kept;
 pub mod oidc;
