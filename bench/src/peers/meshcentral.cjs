@@ -1,7 +1,8 @@
 // Speaks to a MeshCentral server as its own command line does (node_modules/meshcentral/meshctrl.js), in one session.
 //   settings GROUP   prints what an agent of this group is started with
 //   device           waits for an agent and prints its id
-//   times ID COUNT   runs `echo hello` COUNT times and prints the milliseconds from each command to its reply
+//   times ID COUNT   runs `echo hello` COUNT times and prints the milliseconds from each command to its reply, or `lost`
+//                    where none came within five seconds
 const [modules, base, user, password, what, ...rest] = process.argv.slice(2);
 const WebSocket = require(modules + '/ws');
 const fail = (why) => { console.error(String(why)); process.exit(1); };
@@ -23,13 +24,20 @@ if (what === 'settings') {
     const options = { rejectUnauthorized: false, checkServerIdentity: () => undefined, headers: { 'x-meshauth': login } };
     const session = new WebSocket(base + '/control.ashx', options);
     const say = (message) => session.send(JSON.stringify(message));
-    setTimeout(() => fail('MeshCentral did not answer in a minute'), 60000);
+    if (what === 'device') setTimeout(() => fail('no agent came in a minute'), 60000);
     session.on('error', fail);
     session.on('close', () => fail('MeshCentral closed the session'));
-    let begun, left = Number(rest[1] || 0);
+    let begun, patience, number = 0;
     const next = () => {
+        number += 1;
         begun = process.hrtime.bigint();
-        say({ action: 'runcommands', nodeids: [rest[0]], type: 0, cmds: 'echo hello', responseid: 'bench', runAsUser: 0, reply: true });
+        patience = setTimeout(() => over('lost'), 5000);
+        say({ action: 'runcommands', nodeids: [rest[0]], type: 0, cmds: 'echo hello', responseid: 'bench' + number, runAsUser: 0, reply: true });
+    };
+    const over = (said) => {
+        clearTimeout(patience);
+        console.log(said);
+        if (number < Number(rest[1])) next(); else process.exit(0);
     };
     session.on('message', (data) => {
         const message = JSON.parse(data);
@@ -40,11 +48,9 @@ if (what === 'settings') {
             if (nodes.length === 0) { setTimeout(() => say({ action: 'nodes', responseid: 'bench' }), 100); return; }
             console.log(nodes[0]._id);
             process.exit(0);
-        } else if ((message.action === 'runcommands' || message.type === 'runcommands') && what === 'times' && message.responseid === 'bench') {
+        } else if ((message.action === 'runcommands' || message.type === 'runcommands') && message.responseid === 'bench' + number) {
             if (String(message.result).trim() !== 'hello') fail('the command answered ' + message.result);
-            console.log(Number(process.hrtime.bigint() - begun) / 1e6);
-            left -= 1;
-            if (left > 0) next(); else process.exit(0);
+            over(Number(process.hrtime.bigint() - begun) / 1e6);
         }
     });
 }

@@ -89,11 +89,12 @@ impl MeshCentral {
         Ok(MeshCentral { agent, _server: server, device, session, _folder: folder })
     }
 
-    /// Milliseconds from a command to its reply, for each of so many, in one session that is open already.
+    /// Milliseconds from a command to its reply, for each of so many, in one session that is open already. Some replies
+    /// may not come.
     pub fn commands(&self, count: usize) -> Result<Vec<f64>> {
         let printed = self.session.ask(&["times", &self.device, &count.to_string()])?;
         let times: Vec<f64> = printed.lines().filter_map(|line| line.trim().parse().ok()).collect();
-        if times.len() == count { Ok(times) } else { Err(format!("MeshCentral's commands: {printed}")) }
+        if times.len() * 2 > count { Ok(times) } else { Err(format!("MeshCentral's commands: {printed}")) }
     }
 
     /// Milliseconds of one command by the command line that comes with it, its own start included.

@@ -21,8 +21,8 @@ pub fn run(bench: &Bench) -> Vec<Table> {
          answer, says `Succeeded`; the script (`#!/bin/sh`, `echo hello`) is signed, fetched and verified, its start and \
          its end are on stable storage on both sides. MeshCentral: `runcommands` with `reply` of `echo hello`, in one \
          session that is open already, until the reply; and the same by the command line that comes with it, whose \
-         start is in the number. MeshCentral and its agent speak TLS, jumpbag here does not. Real agents, all on this \
-         machine.",
+         start is in the number. It keeps nothing of a command but a line in its log, and speaks TLS, which jumpbag here \
+         does not; replies of it that never came are left out. Real agents, all on this machine.",
     );
     let count = bench.scaled(40, 5);
     let own = (!bench.left_out(JUMPBAG)).then(|| started(bench));
