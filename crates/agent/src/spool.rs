@@ -256,7 +256,7 @@ fn measure(path: &Path, stream: Stream) -> std::io::Result<OutputEnd> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(OutputEnd { stream, size, sha256: hexadecimal(&hash.finalize()) });
+            return Ok(OutputEnd { stream, size, sha256: hexadecimal(&hash.finalize()), archive: false });
         }
         hash.update(&buffer[..read]);
         size += read as u64;

@@ -217,6 +217,9 @@ pub struct OutputEnd {
     pub size: u64,
     /// 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// What it holds is a tar archive: of a folder that was asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub archive: bool,
 }
 
 /// What a command puts out.

@@ -20,12 +20,23 @@ pub struct Output {
     file: Option<File>,
     hash: Sha256,
     size: u64,
+    /// Whether it is a tar archive.
+    pub archive: bool,
     cut: Option<Error>,
 }
 
 impl Output {
     pub fn new(duty: Arc<Duty>, command: &CommandId, stream: Stream) -> Output {
-        Output { duty, command: command.clone(), stream, file: None, hash: Sha256::new(), size: 0, cut: None }
+        Output {
+            duty,
+            command: command.clone(),
+            stream,
+            file: None,
+            hash: Sha256::new(),
+            size: 0,
+            archive: false,
+            cut: None,
+        }
     }
 
     /// Spools what came. What follows a cut is dropped.
@@ -94,6 +105,10 @@ impl Output {
         }
         let sha256 = hexadecimal(&std::mem::take(&mut self.hash).finalize());
         let file = self.file.take();
-        (Some(OutputEnd { stream: self.stream, size: self.size, sha256 }), file, self.cut)
+        (
+            Some(OutputEnd { stream: self.stream, size: self.size, sha256, archive: self.archive }),
+            file,
+            self.cut,
+        )
     }
 }

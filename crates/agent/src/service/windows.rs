@@ -51,8 +51,11 @@ pub fn install(data: &Path) -> Result<String> {
         command: None,
         actions: Some(vec![again.clone(), again.clone(), again]),
     };
-    service.update_failure_actions(actions).map_err(told).context(refused)?;
-    service.set_failure_actions_on_non_crash_failures(true).map_err(told).context(refused)?;
+    let set = service.update_failure_actions(actions);
+    let set = set.and_then(|()| service.set_failure_actions_on_non_crash_failures(true));
+    if let Err(error) = set.map_err(told) {
+        crate::say!("the service will not come back by itself when it ends: {error}");
+    }
     service.start::<OsString>(&[]).map_err(told).context(|| format!("cannot start the service `{NAME}`"))?;
     Ok(format!("installed and started `{NAME}`"))
 }

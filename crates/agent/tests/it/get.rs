@@ -94,6 +94,8 @@ async fn a_folder_comes_as_an_archive_of_all_in_it() {
     assert!(outcome.succeeded, "{outcome:?}");
     let (name, archive) = unpacked(&server, &command);
     assert_eq!(name, "folder.tar");
+    let ends: Vec<_> = outcome.output.iter().map(|end| (end.stream, end.archive)).collect();
+    assert_eq!(ends, [(Stream::Stderr, false), (Stream::File, true)]);
     let mut found = Vec::new();
     for entry in tar::Archive::new(archive.as_slice()).entries().unwrap() {
         let mut entry = entry.unwrap();

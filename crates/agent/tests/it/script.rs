@@ -239,6 +239,15 @@ async fn memory_is_limited() {
     let outcome = server.finished(&command).await;
     assert!(!outcome.succeeded, "{outcome:?}");
     assert_eq!(server.text(&command, Stream::Stdout), "little\n");
+    // And unless it is said otherwise.
+    let server = Server::start().await;
+    let usual = Agent::running(&server).await;
+    let script =
+        "little = bytearray(1 << 30)\nprint('1 GiB', flush=True)\nmore = bytearray(3 << 30)\nprint('3 GiB')";
+    let command = server.script(&usual.machine, id(2, 0), "greedy.py", script, &[]);
+    let outcome = server.finished(&command).await;
+    assert_eq!(outcome.exit_code, Some(1), "{outcome:?}");
+    assert_eq!(server.text(&command, Stream::Stdout), "1 GiB\n");
 }
 
 #[tokio::test]

@@ -56,7 +56,8 @@ impl Actions {
             }
             let mut ends = Vec::new();
             for Kept { id, size } in kept.into_iter().filter(|kept| kept.size > 0) {
-                ends.push(self.measure(id, size, measured).await?);
+                let archive = told(id.stream).is_some_and(|end| end.archive);
+                ends.push(OutputEnd { archive, ..self.measure(id, size, measured).await? });
             }
             let (machine, command, outcome) = (machine.to_owned(), command.clone(), outcome.clone());
             let written = self.catalog.write(move |tx| {
@@ -109,7 +110,7 @@ fn check(outcome: &mut Outcome) -> Result<(), Error> {
 
 /// What is not as the machine told it.
 fn differs(told: &[OutputEnd], kept: &[OutputEnd]) -> Vec<String> {
-    let nothing = |stream| OutputEnd { stream, size: 0, sha256: String::new() };
+    let nothing = |stream| OutputEnd { stream, size: 0, sha256: String::new(), archive: false };
     let of = |ends: &[OutputEnd], stream| {
         ends.iter().find(|end| end.stream == stream).cloned().unwrap_or_else(|| nothing(stream))
     };

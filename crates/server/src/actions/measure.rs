@@ -54,6 +54,6 @@ impl Actions {
         while let Some(piece) = pieces.try_next().await? {
             hash.update(&piece);
         }
-        Ok(OutputEnd { stream: id.stream, size, sha256: hex(&hash.finalize()) })
+        Ok(OutputEnd { stream: id.stream, size, sha256: hex(&hash.finalize()), archive: false })
     }
 }

@@ -90,6 +90,7 @@ impl CommandResult {
     pub fn name(&self) -> String {
         let path = self.command.path.as_deref().unwrap_or_default();
         match path.rsplit(['/', '\\']).find(|part| !part.is_empty()) {
+            Some(name) if self.end().is_some_and(|end| end.archive) => format!("{name}.tar.gz"),
             Some(name) if self.is_file() => format!("{name}.gz"),
             _ => format!("{}-{}.json", self.action, self.command.number),
         }

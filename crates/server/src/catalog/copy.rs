@@ -249,7 +249,8 @@ pub async fn require_empty(to: &Catalog) -> Result<(), CatalogError> {
 }
 
 /// Numbers of changes after a restore must not repeat those that were handed out after the backup was made: a
-/// client that remembers one would take the old state for the new. The gap is a change itself.
+/// client that remembers one would take the old state for the new. The gap is a change itself. Machines have moved on
+/// since: each comes back with whatever lineage it has by now.
 pub async fn begin_anew(catalog: &Catalog, actor: Actor, now: Timestamp) -> Result<(), CatalogError> {
     const GAP: i64 = 1_000_000;
     catalog
@@ -257,6 +258,7 @@ pub async fn begin_anew(catalog: &Catalog, actor: Actor, now: Timestamp) -> Resu
             Box::pin(async move {
                 let last = audit::last_change(tx).await?;
                 tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
+                super::machines::forget_lineage(tx, None).await?;
                 let turn = audit::turn(tx).await?;
                 let change = Change {
                     action: RESTORE,

@@ -71,6 +71,7 @@ impl Packing {
     fn folder(&mut self, root: &Path, metadata: &Metadata) -> Result<()> {
         let top = name(root);
         let Outputs { stderr, file, .. } = &mut self.output;
+        file.archive = true;
         let gzip = gzip(format!("{top}.tar"), metadata, Spooled(file));
         let mut archive =
             Archive { tar: tar::Builder::new(gzip), left: self.limit, given_up: &self.given_up, stderr };

@@ -84,7 +84,7 @@ async fn an_action_is_as_it_was_made(bench: &Bench) {
             ended_at: Some(at(3)),
             errors: vec!["é \" \\".into()],
             exit_code: Some(-9),
-            ends: Some(vec![OutputEnd { stream: Stream::File, size: 1 << 40, sha256: "00".into() }]),
+            ends: Some(vec![OutputEnd { stream: Stream::File, size: 1 << 40, sha256: "00".into(), archive: true }]),
             ..command(1)
         };
         actions::set_command(tx, 1, &ended).await?;

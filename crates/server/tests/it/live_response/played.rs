@@ -171,7 +171,8 @@ impl Line {
         let bytes = self.0.bytes(SOON, more).await.expect("a length");
         let length = bytes.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
         let length = if more == 0 { usize::from(head[1]) } else { length };
-        let payload = self.0.bytes(SOON, length).await.expect("the whole frame");
+        // It may be cut off in the midst of a frame.
+        let Ok(payload) = self.0.bytes(SOON, length).await else { return Err(0) };
         match head[0] & 0x0f {
             8 if payload.len() >= 2 => Err(u16::from_be_bytes([payload[0], payload[1]])),
             8 => Err(1005),

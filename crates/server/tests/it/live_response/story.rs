@@ -1,8 +1,10 @@
 //! What a new user does: enrol a machine, run a script on it, watch, fetch, cancel, and see work wait for a machine.
 
 use std::io::Read as _;
+use std::path::Path;
 
 use http::Method;
+use jumpbag_server::catalog::{Catalog, CatalogError};
 use serde_json::json;
 
 use super::agent::Agent;
@@ -114,6 +116,11 @@ async fn files_go_there_in_order_and_come_back_compressed() {
     assert!(back == [large.as_slice(), &large].concat(), "{} bytes", back.len());
     let put = result(&bag, &client, &action, 0).await.json();
     assert_eq!(put, json!({ "file_name": "data.bin", "errors": [] }));
+    let folder =
+        act(&client, &agent.machine, &[get_file(&agent.data().join("files").display().to_string())]).await;
+    reaches(&client, &folder, "Succeeded").await;
+    let name = result(&bag, &client, &folder, 0).await.header("content-disposition").map(str::to_owned);
+    assert!(name.as_ref().is_some_and(|name| name.contains("\"files.tar.gz\"")), "{name:?}");
     // What did not fit into rows is part of a backup, and of a check.
     let folder = bag.data_dir().with_extension("backup");
     let (status, said, stderr) = bag.command(&["backup", &folder.display().to_string()]).await;
@@ -123,6 +130,16 @@ async fn files_go_there_in_order_and_come_back_compressed() {
     let (status, said, stderr) =
         Jumpbag::options().run(&data, &["restore", &folder.display().to_string()]).await;
     assert!(status.success(), "{said}{stderr}");
+    let lineages = async |file: &Path| {
+        let catalog = Catalog::open_sqlite(file).await.expect("a catalog");
+        let sql = "select count(lineage) from machines";
+        let known: Result<i64, CatalogError> =
+            catalog.read(move |tx| Box::pin(async move { tx.one(sql, &[]).await?.take() })).await;
+        known.expect("a number")
+    };
+    let (kept, restored) =
+        (lineages(&folder.join("catalog.db")).await, lineages(&data.join("catalog.db")).await);
+    assert_eq!((kept, restored), (1, 0), "the machine comes back with what it has by now");
     let restored = Jumpbag::options().set("rate_limits", false).data_dir(&data).start().await;
     let again = result(&restored, &operator(&restored).await, &action, 2).await;
     assert!(again.body == answer.body, "what a command brought is the same after a restore");
