@@ -1,5 +1,7 @@
 //! `/agent/v1`: where agents come in and stay connected. A session proves its machine first and is told of that machine's
-//! work only; what it holds in memory is one message and what is read ahead of one content.
+//! work only; what it holds in memory is one message, or output that is gathered, and what is read ahead of one content.
+
+mod gather;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +128,8 @@ impl Session {
         seen.tick().await;
         let mut news = app.news.subscribe();
         let mut heard = Instant::now();
+        // What was heard already while output was gathered.
+        let mut then = None;
         loop {
             // In this order: content goes when nothing else is to be done, and however often it is asked for, once.
             tokio::select! {
@@ -144,7 +148,7 @@ impl Session {
                     app.machines.belongs(&connected.machine, &self.lineage).await?;
                     app.machines.seen(&connected.machine, Timestamp::now()).await?;
                 }
-                said = tokio::time::timeout_at(heard + SILENCE, hear(&mut self.socket)) => {
+                said = tokio::time::timeout_at(heard + SILENCE, heard_or(&mut then, &mut self.socket)) => {
                     let said = said.map_err(|_| Error::Slow("nothing was heard of the machine".into()))?;
                     heard = Instant::now();
                     let answer = match said? {
@@ -155,7 +159,11 @@ impl Session {
                             continue;
                         }
                         Said::Text(message) => talk.hear(message, Timestamp::now()).await?,
-                        Said::Chunk(chunk) => Answer { words: talk.keep(chunk).await?, content: None },
+                        Said::Chunk(chunk) => {
+                            let gathered = gather::gather(&mut self.socket, chunk);
+                            then = gathered.then;
+                            Answer { words: talk.keep(gathered.chunk).await?, content: None }
+                        }
                     };
                     self.follow(answer, &mut parcel).await?;
                 }
@@ -285,6 +293,14 @@ async fn next_of(app: &App, parcel: &mut Option<Parcel>) -> Result<Option<Chunk>
     match parcel {
         Some(parcel) => parcel.next(app).await,
         None => std::future::pending().await,
+    }
+}
+
+/// What was heard already, or the next thing that an agent says.
+async fn heard_or(then: &mut Option<Result<Said, Error>>, socket: &mut WebSocket) -> Result<Said, Error> {
+    match then.take() {
+        Some(said) => said,
+        None => hear(socket).await,
     }
 }
 
