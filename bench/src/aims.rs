@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::peers::{JUMPBAG, NGINX, Syncs};
 use crate::physical;
 use crate::table::{Row, Table, cell, number};
-use crate::work::{concurrent, download, flat, list, search, small, start, upload};
+use crate::work::{action, agent, agents, concurrent, download, flat, list, search, small, start, upload};
 
 struct Aim {
     what: String,
@@ -15,10 +15,12 @@ struct Aim {
     measured: Option<(String, bool)>,
 }
 
-/// All aims against `tables`, as markdown. `many` is the size of the large library.
-pub fn markdown(tables: &[Table], many: usize) -> String {
+/// All aims against `tables`, as markdown. `many` is the size of the large library, `crowd` how many agents are connected
+/// at most.
+pub fn markdown(tables: &[Table], many: usize, crowd: usize) -> String {
     let mut text = String::from("### Aims\n\n| aim | target | measured | met |\n|---|---|---|---|\n");
-    for aim in all(&Tables(tables), many) {
+    let tables = Tables(tables);
+    for aim in all(&tables, many).into_iter().chain(machines(&tables, crowd)) {
         let (measured, met) = match &aim.measured {
             Some((measured, true)) => (measured.as_str(), "yes"),
             Some((measured, false)) => (measured.as_str(), "**no**"),
@@ -61,6 +63,32 @@ fn all(tables: &Tables<'_>, many: usize) -> Vec<Aim> {
         aim("idle memory, after the start and after a list, worst run", "< 20 MiB", idle(tables)),
         grown(tables, flat::UPLOAD, "upload", many),
         grown(tables, flat::DELETE, "delete", many),
+    ]
+}
+
+/// What is wanted of live response.
+fn machines(tables: &Tables<'_>, crowd: usize) -> Vec<Aim> {
+    let below = |what: String, id: &str, row: &str, unit: &str, most: f64| Aim {
+        what,
+        target: format!("< {most} {unit}"),
+        measured: tables.median(id, row).map(|median| (format!("{} {unit}", number(median)), median < most)),
+    };
+    let agents = agents::row(crowd);
+    let of = |what: &str| format!("{what}, {agents} connected");
+    vec![
+        below(
+            "trivial script on a machine, until its success is seen".into(),
+            action::ID,
+            JUMPBAG,
+            "ms",
+            20.0,
+        ),
+        below("the agent's program".into(), agent::SIZE, JUMPBAG, "MiB", 5.0),
+        below("the agent's memory, idle".into(), agent::MEMORY, JUMPBAG, "MiB", 8.0),
+        below(of("memory of the server"), agents::MEMORY, &agents, "MiB", 250.0),
+        below(of("processor time of the server, idle"), agents::CPU, &agents, "% of a core", 5.0),
+        below(of("one action on each, first result"), agents::FIRST, &agents, "ms", 1000.0),
+        below(of("one action on each, last result, none lost"), agents::LAST, &agents, "ms", 60_000.0),
     ]
 }
 
@@ -138,8 +166,8 @@ mod tests {
 
     #[test]
     fn without_numbers_nothing_is_met() {
-        let text = markdown(&[], 100_000);
-        assert_eq!(text.matches("| not measured | – |").count(), 9, "{text}");
+        let text = markdown(&[], 100_000, 10_000);
+        assert_eq!(text.matches("| not measured | – |").count(), 16, "{text}");
     }
 
     #[test]
@@ -150,14 +178,14 @@ mod tests {
             ("fast", Some(Syncs::No), 1000.0),
             (physical::LOG, None, 9000.0),
         ];
-        let text = markdown(&[table(small::UPLOADS, Unit::PerSecond, &rows)], 100_000);
+        let text = markdown(&[table(small::UPLOADS, Unit::PerSecond, &rows)], 100_000, 10_000);
         assert!(text.contains("| 0.90× of fast (900 against 1000) | **no** |"), "{text}");
     }
 
     #[test]
     fn an_upload_slower_than_the_limit_is_a_share_below_one() {
         let rows = [(JUMPBAG, Some(Syncs::Yes), 100.0), (physical::FILE, None, 85.0)];
-        let text = markdown(&[table(upload::ID, Unit::Milliseconds, &rows)], 100_000);
+        let text = markdown(&[table(upload::ID, Unit::Milliseconds, &rows)], 100_000, 10_000);
         assert!(text.contains("| ≥ 0.8 | 0.85 | yes |"), "{text}");
     }
 
@@ -165,7 +193,7 @@ mod tests {
     fn a_search_may_take_three_lists() {
         for (ratio, shown) in [(3.0, "| ≤ 3 | 3.00 | yes |"), (3.1, "| ≤ 3 | 3.10 | **no** |")] {
             let tables = [table(search::OVER_LIST, Unit::Growth, &[(search::RARE, None, ratio)])];
-            let text = markdown(&tables, 100_000);
+            let text = markdown(&tables, 100_000, 10_000);
             assert!(text.contains(shown), "{text}");
         }
     }
@@ -174,8 +202,15 @@ mod tests {
     fn a_download_slower_than_nginx_is_more_than_one_time() {
         for (own, shown) in [(13.0, "1.30× | yes |"), (15.0, "1.50× | **no** |")] {
             let rows = [(JUMPBAG, None, own), (NGINX, Some(Syncs::No), 10.0)];
-            let text = markdown(&[table(download::ID, Unit::Milliseconds, &rows)], 100_000);
+            let text = markdown(&[table(download::ID, Unit::Milliseconds, &rows)], 100_000, 10_000);
             assert!(text.contains(shown), "{text}");
         }
+    }
+
+    #[test]
+    fn the_largest_crowd_counts() {
+        let rows = [("10000 agents", None, 240.0), ("1000 agents", None, 900.0)];
+        let text = markdown(&[table(agents::MEMORY, Unit::Mebibytes, &rows)], 100_000, 10_000);
+        assert!(text.contains("| < 250 MiB | 240 MiB | yes |"), "{text}");
     }
 }

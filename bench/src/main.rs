@@ -4,6 +4,7 @@
 
 mod aims;
 mod http;
+mod live;
 mod load;
 mod machine;
 mod peers;
@@ -11,6 +12,7 @@ mod physical;
 mod process;
 mod script;
 mod sign;
+mod simulate;
 mod table;
 mod work;
 
@@ -21,9 +23,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use peers::{Peer, Places};
+use peers::{Places, meshcentral};
 use table::Table;
-use work::Bench;
+use work::{Bench, Found};
 
 /// A message that says what was wrong; this program has no caller that would tell errors apart.
 pub type Result<T, E = String> = std::result::Result<T, E>;
@@ -34,6 +36,9 @@ struct Arguments {
     /// The jumpbag server to measure.
     #[arg(long, value_name = "PATH", default_value = "target/release/jumpbag-server")]
     jumpbag: PathBuf,
+    /// The agent to measure.
+    #[arg(long, value_name = "PATH", default_value = "target/agent/jumpbag-agent")]
+    agent: PathBuf,
     /// Where data folders are made; its filesystem is what is measured.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
@@ -68,6 +73,9 @@ enum Mode {
         #[command(subcommand)]
         work: physical::Work,
     },
+    /// Be many agents; the program calls itself so.
+    #[command(hide = true)]
+    Simulate { folder: PathBuf, url: String, token: String, count: usize },
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -83,6 +91,9 @@ enum Part {
     Flat,
     Start,
     Idle,
+    Action,
+    Agent,
+    Agents,
 }
 
 fn main() -> ExitCode {
@@ -91,6 +102,7 @@ fn main() -> ExitCode {
         Some(Mode::Physical { folder, work }) => physical::run(work, folder).map(|numbers| {
             numbers.iter().for_each(|number| println!("{number}"));
         }),
+        Some(Mode::Simulate { folder, url, token, count }) => simulate::run(folder, url, token, *count),
         None => measure(&arguments),
     };
     match done {
@@ -106,11 +118,17 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let absolute = |path: &Path| std::path::absolute(path).map_err(|e| format!("`{}`: {e}", path.display()));
     let root = absolute(&arguments.dir)?.join(format!("run-{}", std::process::id()));
     std::fs::create_dir_all(&root).map_err(|e| format!("creating `{}`: {e}", root.display()))?;
-    let root = Root(root);
-    on_interrupt(root.0.clone())?;
-    let places = Places { jumpbag: absolute(&arguments.jumpbag)?, tools: absolute(&arguments.tools)? };
-    let (present, missing, about) = find(arguments, &places)?;
-    let bench = Bench::new(root.0.clone(), present, missing, usize::from(arguments.runs), arguments.quick);
+    let (root, elsewhere) = (Root(root.clone()), Root(elsewhere(&root)?));
+    on_interrupt([root.0.clone(), elsewhere.0.clone()])?;
+    simulate::raise_limit()?;
+    let places = Places {
+        jumpbag: absolute(&arguments.jumpbag)?,
+        agent: absolute(&arguments.agent)?,
+        tools: absolute(&arguments.tools)?,
+    };
+    let (found, about) = find(arguments, &places)?;
+    let folders = (root.0.clone(), elsewhere.0.clone());
+    let bench = Bench::new(folders, places, found, usize::from(arguments.runs), arguments.quick);
     let mut text = heading(arguments, &root.0, &about);
     let mut tables: Vec<Table> = Vec::new();
     for part in Part::value_variants() {
@@ -121,7 +139,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
         text.push_str(&part_text);
         tables.extend(part_tables);
     }
-    text.push_str(&aims::markdown(&tables, bench.many()));
+    text.push_str(&aims::markdown(&tables, bench.many(), work::agents::most(&bench)));
     // The file first: what reads the other end of a pipe may be gone by now.
     if let Some(path) = &arguments.out {
         std::fs::write(path, &text).map_err(|e| format!("writing `{}`: {e}", path.display()))?;
@@ -142,20 +160,21 @@ fn run(part: Part, bench: &Bench) -> (String, Vec<Table>) {
         Part::Flat => work::flat::run(bench),
         Part::Start => work::start::start_up(bench),
         Part::Idle => work::start::idle(bench),
+        Part::Action => work::action::run(bench),
+        Part::Agent => work::agent::run(bench),
+        Part::Agents => work::agents::run(bench),
     };
     let text = tables.iter().map(|table| format!("{}\n", table.markdown())).collect();
     (text, tables)
 }
 
-type Found = (Vec<Box<dyn Peer>>, Vec<(&'static str, String)>, String);
-
 /// The peers that can be measured, those that cannot with the reason, and both as a markdown list.
-fn find(arguments: &Arguments, places: &Places) -> Result<Found> {
+fn find(arguments: &Arguments, places: &Places) -> Result<(Found, String)> {
     let all = peers::all(places);
     let wanted = &arguments.peers;
-    let known = |name: &String| name == "none" || all.iter().any(|peer| peer.name() == name);
+    let names: Vec<_> = all.iter().map(|peer| peer.name()).chain([meshcentral::NAME]).collect();
+    let known = |name: &String| name == "none" || names.iter().any(|known| known == name);
     if let Some(unknown) = wanted.iter().find(|name| !known(name)) {
-        let names: Vec<_> = all.iter().map(|peer| peer.name()).collect();
         return Err(format!("`--peers {unknown}`: no such peer; there are {} and none", names.join(", ")));
     }
     let (mut present, mut missing, mut about) = (Vec::new(), Vec::new(), String::new());
@@ -173,7 +192,21 @@ fn find(arguments: &Arguments, places: &Places) -> Result<Found> {
             }
         }
     }
-    Ok((present, missing, about))
+    let left_out = left_out(arguments);
+    let mesh = match (left_out.contains(&meshcentral::NAME), meshcentral::version(&places.tools)) {
+        (true, _) => ": **not measured**: left out by `--peers`".into(),
+        (false, Ok(version)) => format!(" {version}"),
+        (false, Err(reason)) => format!(": **not measured**: {}", table::cell(&reason)),
+    };
+    let _ = writeln!(about, "- {}{mesh}", meshcentral::NAME);
+    Ok((Found { peers: present, missing, left_out }, about))
+}
+
+/// Those of the two that run commands on machines who are not to be measured.
+fn left_out(arguments: &Arguments) -> Vec<&'static str> {
+    let wanted =
+        |name: &&str| !arguments.peers.is_empty() && !arguments.peers.iter().any(|peer| peer == name);
+    [peers::JUMPBAG, meshcentral::NAME].into_iter().filter(wanted).collect()
 }
 
 fn heading(arguments: &Arguments, root: &Path, about: &str) -> String {
@@ -202,6 +235,15 @@ pub fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// A folder in memory, or below `root` where there is none.
+fn elsewhere(root: &Path) -> Result<PathBuf> {
+    let memory = Path::new("/dev/shm");
+    let name = format!("jumpbag-bench-{}", std::process::id());
+    let path = if memory.is_dir() { memory.join(name) } else { root.join(name) };
+    std::fs::create_dir_all(&path).map_err(|e| format!("creating `{}`: {e}", path.display()))?;
+    Ok(path)
+}
+
 fn remove(root: &Path) {
     if let Err(error) = std::fs::remove_dir_all(root) {
         say(&format!("removing `{}`: {error}", root.display()));
@@ -209,7 +251,7 @@ fn remove(root: &Path) {
 }
 
 /// On Ctrl-C or SIGTERM all servers are killed and the data is removed.
-fn on_interrupt(root: PathBuf) -> Result<()> {
+fn on_interrupt(roots: [PathBuf; 2]) -> Result<()> {
     let fail = |e: std::io::Error| format!("listening for signals: {e}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(fail)?;
     let (mut interrupt, mut terminate) = {
@@ -225,7 +267,7 @@ fn on_interrupt(root: PathBuf) -> Result<()> {
             }
         });
         say(&format!("jumpbag-bench: ended by {signal}"));
-        process::exit(130, || remove(&root));
+        process::exit(130, || roots.iter().rev().for_each(|root| remove(root)));
     });
     Ok(())
 }

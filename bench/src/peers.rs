@@ -4,6 +4,7 @@
 mod azurite;
 mod dufs;
 mod jumpbag;
+pub mod meshcentral;
 mod nginx;
 mod s3s;
 
@@ -14,7 +15,7 @@ use std::process::Command;
 use crate::Result;
 use crate::http::{Body, Connection, Content, Request};
 
-pub use jumpbag::like_jumpbag;
+pub use jumpbag::{bearer, like_jumpbag, spoken};
 pub use nginx::{STATIC_FOLDER, STATIC_TARGET};
 
 /// The name under which jumpbag stands in every table.
@@ -68,6 +69,8 @@ pub trait Dialect {
 /// Where the peers' programs are.
 pub struct Places {
     pub jumpbag: PathBuf,
+    /// `jumpbag-agent`.
+    pub agent: PathBuf,
     pub tools: PathBuf,
 }
 
@@ -96,6 +99,19 @@ fn version_of(program: &Path) -> Result<String> {
     command.arg("--version");
     let text = crate::process::output(command)?;
     Ok(text.lines().next().and_then(|line| line.split_whitespace().last()).unwrap_or("unknown").to_string())
+}
+
+/// The version of a package of node and of node itself; an error says how to get it.
+fn node_package(modules: &Path, name: &str) -> Result<String> {
+    let path = modules.join(name).join("package.json");
+    let text = std::fs::read_to_string(&path);
+    let text = text.map_err(|e| format!("`{}`: {e}; `bench/setup` installs it", path.display()))?;
+    let package: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| format!("`{}`: {e}", path.display()))?;
+    let mut node = Command::new("node");
+    node.arg("--version");
+    let node = crate::process::output(node)?;
+    Ok(format!("{} (node {})", package["version"].as_str().unwrap_or("unknown"), node.trim()))
 }
 
 fn make_folder(path: &Path) -> Result<()> {

@@ -102,6 +102,20 @@ impl Server {
         }
         Ok(kib as f64 / 1024.0)
     }
+
+    /// Seconds of processor time that all processes of the server have taken.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let ticks: Option<u64> = members(self.child.id()).into_iter().map(ticks).sum();
+        let ticks = ticks.ok_or_else(|| format!("no processor time for the server: {}", self.printed()))?;
+        Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    }
+
+    /// How often threads of the server have gone to sleep of their own accord: each time they were woken before.
+    pub fn sleeps(&self) -> Result<u64> {
+        let members = members(self.child.id());
+        let sleeps: u64 = members.iter().map(|pid| sleeps(*pid)).sum();
+        if members.is_empty() { Err(format!("the process is gone: {}", self.printed())) } else { Ok(sleeps) }
+    }
 }
 
 impl Server {
@@ -149,6 +163,23 @@ fn members(group: u32) -> Vec<u32> {
 fn group_of(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(2)?.parse().ok()
+}
+
+/// Fields 14 and 15 of `/proc/PID/stat`.
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    Some(fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?)
+}
+
+fn sleeps(pid: u32) -> u64 {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let sleeps = threads.filter_map(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        line.trim().parse::<u64>().ok()
+    });
+    sleeps.sum()
 }
 
 fn status_kib(pid: u32, field: &str) -> Option<u64> {

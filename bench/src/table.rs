@@ -11,6 +11,11 @@ pub enum Unit {
     Milliseconds,
     PerSecond,
     Mebibytes,
+    /// Less is better, as of milliseconds.
+    PerMinute,
+    /// Of one core; less is better.
+    Percent,
+    Kibibytes,
     /// How many times the cost grew; no comparison between peers is made of it.
     Growth,
 }
@@ -21,6 +26,9 @@ impl Unit {
             Self::Milliseconds => "ms",
             Self::PerSecond => "per second",
             Self::Mebibytes => "MiB",
+            Self::PerMinute => "a minute",
+            Self::Percent => "% of a core",
+            Self::Kibibytes => "KiB",
             Self::Growth => "times",
         }
     }
@@ -44,6 +52,11 @@ impl Row {
             odd if odd % 2 == 1 => Some(sorted[middle]),
             _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
         }
+    }
+
+    /// Whether it was measured, or somebody tried.
+    pub fn has_something(&self) -> bool {
+        !self.samples.is_empty() || self.failure.is_some()
     }
 
     pub fn min(&self) -> f64 {
@@ -103,7 +116,8 @@ impl Table {
             (Unit::Growth, _) | (_, None) => None,
             _ if row.name == JUMPBAG => None,
             (Unit::PerSecond, Some(own)) => Some(own / median),
-            (Unit::Milliseconds | Unit::Mebibytes, Some(own)) => Some(median / own),
+            (_, Some(own)) if own > 0.0 => Some(median / own),
+            _ => None,
         };
         let ratio = ratio.map_or_else(|| "–".to_string(), |ratio| format!("{ratio:.2}×"));
         let (low, high) = (number(row.min()), number(row.max()));

@@ -1,6 +1,9 @@
 //! What is measured. Invariant: contestants take turns (A B C A B C …), each turn starts from a settled disk, and
 //! a contestant that fails keeps its row and says why.
 
+pub mod action;
+pub mod agent;
+pub mod agents;
 pub mod concurrent;
 pub mod download;
 pub mod flat;
@@ -23,7 +26,7 @@ use std::time::{Duration, Instant};
 use crate::Result;
 use crate::http::{Body, Connection, Content, Request};
 use crate::load::{self, Plan};
-use crate::peers::{Dialect, Peer, Syncs};
+use crate::peers::{Dialect, Peer, Places, Syncs};
 use crate::process::{self, Server, free_address};
 use crate::table::{Row, Table};
 
@@ -41,15 +44,27 @@ type Filled = HashMap<(&'static str, usize), Result<Rc<Running>>>;
 pub struct Bench {
     /// All data folders lie below; it is removed at the end.
     pub root: PathBuf,
+    /// For what would lie on other machines' disks: in memory where that can be had. Removed at the end as well.
+    pub elsewhere: PathBuf,
+    pub places: Places,
     pub peers: Vec<Box<dyn Peer>>,
     /// Peers that cannot be measured, with the reason.
     pub missing: Vec<(&'static str, String)>,
+    left_out: Vec<&'static str>,
     pub runs: usize,
     pub quick: bool,
     pub small: Arc<[u8]>,
     pub large: Arc<[u8]>,
     folders: Cell<usize>,
     filled: RefCell<Filled>,
+}
+
+/// Whom there is to measure.
+pub struct Found {
+    pub peers: Vec<Box<dyn Peer>>,
+    pub missing: Vec<(&'static str, String)>,
+    /// Of those that run commands on machines, who is not asked for.
+    pub left_out: Vec<&'static str>,
 }
 
 /// A folder that is removed with its contents when dropped.
@@ -84,15 +99,15 @@ pub struct Contestant<'a> {
 
 impl Bench {
     pub fn new(
-        root: PathBuf,
-        peers: Vec<Box<dyn Peer>>,
-        missing: Vec<(&'static str, String)>,
+        (root, elsewhere): (PathBuf, PathBuf),
+        places: Places,
+        Found { peers, missing, left_out }: Found,
         runs: usize,
         quick: bool,
     ) -> Self {
         let (small, large) = (Content::base(SMALL), Content::base(LARGE));
         let (folders, filled) = (Cell::new(0), RefCell::default());
-        Self { root, peers, missing, runs, quick, small, large, folders, filled }
+        Self { root, elsewhere, places, peers, missing, left_out, runs, quick, small, large, folders, filled }
     }
 
     /// `full`, or `quick` in a quick run.
@@ -105,6 +120,11 @@ impl Bench {
         self.scaled(100_000, 10_000)
     }
 
+    /// Whether nobody wants to see it beside the others.
+    pub fn left_out(&self, name: &str) -> bool {
+        self.left_out.contains(&name)
+    }
+
     /// The peer of this name, if it can be measured.
     pub fn peer(&self, name: &str) -> Option<&dyn Peer> {
         self.peers.iter().map(AsRef::as_ref).find(|peer| peer.name() == name)
@@ -112,8 +132,17 @@ impl Bench {
 
     /// A new empty folder.
     pub fn folder(&self, name: &str) -> Result<Folder> {
+        self.folder_below(&self.root, name)
+    }
+
+    /// A new empty folder that the server's disk does not carry.
+    pub fn folder_elsewhere(&self, name: &str) -> Result<Folder> {
+        self.folder_below(&self.elsewhere, name)
+    }
+
+    fn folder_below(&self, root: &Path, name: &str) -> Result<Folder> {
         self.folders.set(self.folders.get() + 1);
-        let path = self.root.join(format!("{:04}-{name}", self.folders.get()));
+        let path = root.join(format!("{:04}-{name}", self.folders.get()));
         std::fs::create_dir_all(&path).map_err(|e| format!("creating `{}`: {e}", path.display()))?;
         Ok(Folder(path))
     }

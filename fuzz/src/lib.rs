@@ -1,10 +1,14 @@
-//! The server's parsers of untrusted bytes, compiled from its sources but without the rest of it: the whole
-//! server takes many minutes to build with sanitizers, and adds nothing to what is tried here.
+//! The server's and the agent's parsers of untrusted bytes, compiled from their sources but without the rest of them: the
+//! whole takes many minutes to build with sanitizers, and adds nothing to what is tried here.
 
 #[path = "../../crates/server/src"]
 mod server {
     pub mod multipart;
     pub mod odata;
+    pub mod actions {
+        pub mod args;
+        pub mod quote;
+    }
     pub mod auth {
         pub mod jwt;
     }
@@ -16,8 +20,19 @@ mod server {
     }
 }
 
+#[path = "../../crates/agent/src"]
+mod agent {
+    pub mod disk;
+    pub mod error;
+    pub mod identity;
+    pub mod spool {
+        pub mod journal;
+    }
+}
+
 // Where these modules expect each other.
-pub use server::{auth, library, multipart, odata};
+pub use agent::{disk, error, identity, spool};
+pub use server::{actions, auth, library, multipart, odata};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, stream};

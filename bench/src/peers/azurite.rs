@@ -24,17 +24,7 @@ impl Peer for Azurite {
     }
 
     fn version(&self) -> Result<String> {
-        let path = self.modules.join("azurite/package.json");
-        let text = std::fs::read_to_string(&path);
-        let text = text.map_err(|e| format!("`{}`: {e}; `bench/setup` installs it", path.display()))?;
-        let package: serde_json::Value =
-            serde_json::from_str(&text).map_err(|e| format!("`{}`: {e}", path.display()))?;
-        let node = crate::process::output({
-            let mut command = Command::new("node");
-            command.arg("--version");
-            command
-        })?;
-        Ok(format!("{} (node {})", package["version"].as_str().unwrap_or("unknown"), node.trim()))
+        super::node_package(&self.modules, "azurite")
     }
 
     fn syncs(&self) -> Syncs {

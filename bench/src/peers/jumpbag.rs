@@ -57,18 +57,28 @@ impl Peer for Jumpbag {
     }
 
     fn dialect(&self, folder: &Path, address: SocketAddr) -> Result<Box<dyn Dialect>> {
-        let mut command = Command::new(&self.program);
-        command.arg("--data-dir").arg(folder.join("data")).current_dir(folder);
-        command.args(["clients", "add", "bench", "--permission", "Library.Manage", "--json"]);
-        let made = crate::process::output(command)?;
-        // A log line may stand beside the one JSON object.
-        let json = made.find('{').zip(made.rfind('}')).map(|(from, to)| &made[from..=to]);
-        let client: Value = json
-            .and_then(|text| serde_json::from_str(text).ok())
-            .ok_or_else(|| format!("`clients add --json` printed no JSON object: {}", made.trim()))?;
-        let token = token(address, &client)?;
-        Ok(Box::new(Spoken { address, bearer: format!("Authorization: Bearer {token}\r\n") }))
+        Ok(spoken(address, bearer(&self.program, folder, address, &["Library.Manage"])?))
     }
+}
+
+/// The header of a new client with these permissions, at the server `program` that serves `folder`.
+pub fn bearer(program: &Path, folder: &Path, address: SocketAddr, permissions: &[&str]) -> Result<String> {
+    let mut command = Command::new(program);
+    command.arg("--data-dir").arg(folder.join("data")).current_dir(folder);
+    command.args(["clients", "add", "bench", "--json"]);
+    command.args(permissions.iter().flat_map(|permission| ["--permission", permission]));
+    let made = crate::process::output(command)?;
+    // A log line may stand beside the one JSON object.
+    let json = made.find('{').zip(made.rfind('}')).map(|(from, to)| &made[from..=to]);
+    let client: Value = json
+        .and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(|| format!("`clients add --json` printed no JSON object: {}", made.trim()))?;
+    Ok(format!("Authorization: Bearer {}\r\n", token(address, &client)?))
+}
+
+/// How one speaks with this header.
+pub fn spoken(address: SocketAddr, bearer: String) -> Box<dyn Dialect> {
+    Box::new(Spoken { address, bearer })
 }
 
 fn token(address: SocketAddr, client: &Value) -> Result<String> {

@@ -6,8 +6,7 @@
 #[macro_export]
 macro_rules! say {
     ($($words:tt)*) => {
-        // Whoever closed the log does not want to hear that either.
-        { use std::io::Write as _; let _ = writeln!(std::io::stderr(), $($words)*); }
+        $crate::log::say(format_args!($($words)*))
     };
 }
 
@@ -23,6 +22,7 @@ pub mod error;
 pub mod facts;
 pub mod identity;
 pub mod link;
+pub mod log;
 pub mod run;
 pub mod service;
 pub mod settings;

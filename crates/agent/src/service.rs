@@ -9,13 +9,16 @@ mod system;
 pub use system::serve;
 pub use system::{install, status, uninstall};
 
-use std::process::Command;
-
+#[cfg(unix)]
 use crate::error::{Context, Error, Result};
 
 /// Runs one of the system's own programs and returns what it says.
+#[cfg(unix)]
 fn call(program: &str, args: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(args).output().context(|| format!("cannot run `{program}`"))?;
+    let output = std::process::Command::new(program)
+        .args(args)
+        .output()
+        .context(|| format!("cannot run `{program}`"))?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() {
         return Ok(text);

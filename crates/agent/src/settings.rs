@@ -113,6 +113,11 @@ impl Home {
         self.0.join("lock")
     }
 
+    /// What the agent says where there is no standard error.
+    pub fn log(&self) -> PathBuf {
+        self.0.join("agent.log")
+    }
+
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
     }

@@ -1,11 +1,13 @@
 //! MACHINE ACTIONS: create, assign, report, end: the state machine. An action is bound to the bytes that its
 //! library files had when it was made; it goes from pending over in progress to one final status, and stays there.
 
+mod args;
 mod ending;
 pub mod live;
 pub mod measure;
 pub mod output;
 mod over;
+mod quote;
 mod request;
 pub mod result;
 

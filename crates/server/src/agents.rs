@@ -15,7 +15,7 @@ use base64::engine::general_purpose::{STANDARD as BASE64, URL_SAFE_NO_PAD};
 use jumpbag_wire::time::Timestamp;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::catalog::{Catalog, actions, audit, checkpoints, machines};
 use crate::error::Error;
@@ -80,10 +80,17 @@ impl AgentKey {
 }
 
 /// Who is connected to this node.
-#[derive(Default)]
 pub struct Hub {
-    connected: Mutex<HashMap<String, Arc<Line>>>,
+    connected: Mutex<Lines>,
+    places: Arc<Semaphore>,
     pub door: Arc<door::Door>,
+}
+
+#[derive(Default)]
+struct Lines {
+    of: HashMap<String, Arc<Line>>,
+    /// The server stops.
+    closed: bool,
 }
 
 /// The line to one connected agent.
@@ -91,7 +98,7 @@ pub struct Hub {
 pub struct Line {
     /// There may be something to do.
     pub wake: Notify,
-    /// Another connection took its place, or the machine was cut off.
+    /// Another connection took its place, the machine was cut off, or the server stops.
     pub ended: Notify,
     /// Somebody wants to know whether it is alive.
     pub probe: Notify,
@@ -142,21 +149,57 @@ impl Line {
 }
 
 impl Hub {
+    /// For so many agents at a time.
+    pub fn new(places: usize) -> Hub {
+        let places = Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)));
+        Hub { connected: Mutex::default(), places, door: Arc::default() }
+    }
+
+    /// A place for one more agent, until it is dropped.
+    ///
+    /// # Errors
+    /// `Crowded` when all are taken.
+    pub fn place(&self) -> Result<OwnedSemaphorePermit, Error> {
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Error::Crowded)
+    }
+
     /// A line for a machine that has just proven who it is. One that it had before ends.
     pub fn connect(self: &Arc<Hub>, machine: &str) -> Connected {
         let line = Arc::new(Line::default());
         // Whatever waits is looked for at once.
         line.wake.notify_one();
-        let before = self.lines().insert(machine.to_owned(), Arc::clone(&line));
+        let mut lines = self.lines();
+        if lines.closed {
+            line.ended.notify_one();
+        }
+        let before = lines.of.insert(machine.to_owned(), Arc::clone(&line));
+        drop(lines);
         if let Some(before) = before {
             before.ended.notify_one();
         }
         Connected { hub: Arc::clone(self), machine: machine.to_owned(), line }
     }
 
+    /// Ends all lines, and those that are made from now on.
+    pub fn close(&self) {
+        let mut lines = self.lines();
+        lines.closed = true;
+        lines.of.values().for_each(|line| line.ended.notify_one());
+    }
+
+    /// Whether lines end because the server stops.
+    pub fn is_closed(&self) -> bool {
+        self.lines().closed
+    }
+
+    /// The machines that are connected.
+    pub fn machines(&self) -> Vec<String> {
+        self.lines().of.keys().cloned().collect()
+    }
+
     /// Whether a machine has a connection here that is alive.
     pub async fn answers(&self, machine: &str) -> bool {
-        let line = self.lines().get(machine).cloned();
+        let line = self.lines().of.get(machine).cloned();
         match line {
             Some(line) => line.answers().await,
             None => false,
@@ -165,32 +208,32 @@ impl Hub {
 
     /// There may be something to do for a machine.
     pub fn wake(&self, machine: &str) {
-        if let Some(line) = self.lines().get(machine) {
+        if let Some(line) = self.lines().of.get(machine) {
             line.wake.notify_one();
         }
     }
 
     /// Ends a machine's connection.
     pub fn cut(&self, machine: &str) {
-        if let Some(line) = self.lines().remove(machine) {
+        if let Some(line) = self.lines().of.remove(machine) {
             line.ended.notify_one();
         }
     }
 
     pub fn len(&self) -> usize {
-        self.lines().len()
+        self.lines().of.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn lines(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<Line>>> {
+    fn lines(&self) -> std::sync::MutexGuard<'_, Lines> {
         self.connected.lock().unwrap_or_else(|e| e.into_inner())
     }
 
     /// Wakes the machines that a change concerns and cuts off those that it takes out of use, whichever process made
-    /// it, until `stop` turns true.
+    /// it, until `stop` turns true: then all lines end.
     pub async fn follow(
         &self,
         catalog: &Catalog,
@@ -200,7 +243,7 @@ impl Hub {
         let mut seen = news.borrow().last;
         loop {
             tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => return,
+                _ = stop.wait_for(|stop| *stop) => return self.close(),
                 changed = news.changed() => if changed.is_err() { return },
             }
             let after = seen;
@@ -241,8 +284,8 @@ impl Drop for Connected {
         self.line.gone.store(true, Ordering::SeqCst);
         self.line.changed.notify_waiters();
         let mut lines = self.hub.lines();
-        if lines.get(&self.machine).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
-            lines.remove(&self.machine);
+        if lines.of.get(&self.machine).is_some_and(|line| Arc::ptr_eq(line, &self.line)) {
+            lines.of.remove(&self.machine);
         }
     }
 }
@@ -258,7 +301,7 @@ mod tests {
 
     #[test]
     fn the_newest_connection_counts_and_leaves_nothing_behind() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(9));
         let first = hub.connect("m");
         let second = hub.connect("m");
         assert!(first.line.ended.notified().now_or_never().is_some());
@@ -275,7 +318,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_alive_when_it_answers_what_it_is_asked_now() {
-        let hub = Arc::new(Hub::default());
+        let hub = Arc::new(Hub::new(9));
         assert!(!hub.answers("m").await, "there is none");
         let connected = hub.connect("m");
         let line = Arc::clone(&connected.line);
@@ -293,5 +336,27 @@ mod tests {
         assert!(last.as_mut().now_or_never().is_none());
         drop(connected);
         assert_eq!(last.now_or_never(), Some(false), "it ended, and is not waited for");
+    }
+
+    #[test]
+    fn there_are_only_so_many_places() {
+        let hub = Hub::new(1);
+        let place = hub.place().unwrap();
+        assert!(hub.place().is_err());
+        drop(place);
+        assert!(hub.place().is_ok());
+    }
+
+    #[test]
+    fn when_it_closes_all_lines_end_and_those_that_come_later() {
+        let hub = Arc::new(Hub::new(2));
+        let early = hub.connect("a");
+        assert!(early.line.ended.notified().now_or_never().is_none() && !hub.is_closed());
+        hub.close();
+        let late = hub.connect("b");
+        for connected in [early, late] {
+            assert!(connected.line.ended.notified().now_or_never().is_some(), "{}", connected.machine);
+        }
+        assert!(hub.is_closed());
     }
 }

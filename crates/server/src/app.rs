@@ -151,7 +151,7 @@ impl App {
             machines: Machines::new(Arc::clone(&catalog)),
             actions,
             agent_key,
-            hub: Arc::default(),
+            hub: Arc::new(Hub::new(settings.max_agents)),
             settings,
             catalog,
             blobs,

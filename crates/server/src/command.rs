@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod clients;
 mod machines;
+mod room;
 mod serve;
 
 use std::path::PathBuf;

@@ -27,6 +27,8 @@ use crate::odata::{EntitySet, Kind, Property, Query};
 const ACTIVE_SECS: i64 = 7 * 24 * 3600;
 /// Machines of a page.
 const MAX_PAGE: u64 = 10_000;
+/// Machines that are noted in one transaction.
+const AT_ONCE: usize = 500;
 /// Characters of a machine's name.
 const MAX_NAME: usize = 255;
 pub const MAX_TAGS: usize = 64;
@@ -221,14 +223,25 @@ impl Machines {
         outcome.map(|()| id)
     }
 
-    /// Notes that a machine is there.
-    pub async fn seen(&self, id: &str, now: Timestamp) -> Result<(), Error> {
-        let id = id.to_owned();
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move { Ok::<_, Error>(machines::seen(tx, &id, None, None, now).await?) })
-            })
-            .await
+    /// Notes that these machines are there. Returns those that do not belong here any more.
+    pub async fn seen(&self, ids: Vec<String>, now: Timestamp) -> Result<Vec<String>, Error> {
+        let mut strangers = Vec::new();
+        for some in ids.chunks(AT_ONCE) {
+            let some = some.to_vec();
+            let unknown = self.catalog.write(move |tx| {
+                Box::pin(async move {
+                    let mut unknown = Vec::new();
+                    for id in some {
+                        if !machines::seen(tx, &id, None, None, now).await? {
+                            unknown.push(id);
+                        }
+                    }
+                    Ok::<_, Error>(unknown)
+                })
+            });
+            strangers.extend(unknown.await?);
+        }
+        Ok(strangers)
     }
 
     async fn row(&self, id: &str) -> Result<Option<MachineRow>, Error> {

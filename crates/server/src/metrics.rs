@@ -36,6 +36,7 @@ pub struct Metrics {
     content: Gauge,
     pub connections: Gauge,
     pub event_streams: Gauge,
+    agents: Gauge,
 }
 
 /// Seconds: from what a cached list takes to what a large upload does.
@@ -60,6 +61,7 @@ impl Metrics {
             content: Gauge::default(),
             connections: Gauge::default(),
             event_streams: Gauge::default(),
+            agents: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("requests", "Requests answered", metrics.requests.clone());
@@ -95,6 +97,7 @@ impl Metrics {
         registry.register_with_unit("content", "Bytes of all contents", Unit::Bytes, metrics.content.clone());
         registry.register("connections", "Open connections", metrics.connections.clone());
         registry.register("event_streams", "Open streams of events", metrics.event_streams.clone());
+        registry.register("agents", "Agents that are connected", metrics.agents.clone());
         Metrics { registry, ..metrics }
     }
 
@@ -136,6 +139,10 @@ impl Metrics {
     pub fn library(&self, files: u64, bytes: u64) {
         self.files.set(files.cast_signed());
         self.content.set(bytes.cast_signed());
+    }
+
+    pub fn agents(&self, connected: usize) {
+        self.agents.set(i64::try_from(connected).unwrap_or(i64::MAX));
     }
 
     /// All of it, as text.

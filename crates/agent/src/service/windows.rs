@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use windows_service::service::{
-    ServiceAccess, ServiceControl, ServiceControlAccept, ServiceErrorControl, ServiceExitCode, ServiceInfo,
+    ServiceAccess, ServiceAction, ServiceActionType, ServiceControl, ServiceControlAccept,
+    ServiceErrorControl, ServiceExitCode, ServiceFailureActions, ServiceFailureResetPeriod, ServiceInfo,
     ServiceStartType, ServiceState, ServiceStatus, ServiceType,
 };
 use windows_service::service_control_handler::{self, ServiceControlHandlerResult};
@@ -26,7 +27,7 @@ const NAME: &str = "jumpbag-agent";
 pub fn install(data: &Path) -> Result<String> {
     let refused = || format!("cannot install the service `{NAME}`");
     let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
-    let manager = ServiceManager::local_computer(None::<&str>, access).context(refused)?;
+    let manager = ServiceManager::local_computer(None::<&str>, access).map_err(told).context(refused)?;
     let program = std::env::current_exe().context(refused)?;
     let info = ServiceInfo {
         name: NAME.into(),
@@ -40,8 +41,19 @@ pub fn install(data: &Path) -> Result<String> {
         account_name: None,
         account_password: None,
     };
-    let service = manager.create_service(&info, ServiceAccess::START).context(refused)?;
-    service.start::<OsString>(&[]).context(|| format!("cannot start the service `{NAME}`"))?;
+    let access = ServiceAccess::START | ServiceAccess::CHANGE_CONFIG;
+    let service = manager.create_service(&info, access).map_err(told).context(refused)?;
+    // As systemd does it: whatever ends the agent, it comes back.
+    let again = ServiceAction { action_type: ServiceActionType::Restart, delay: Duration::from_secs(5) };
+    let actions = ServiceFailureActions {
+        reset_period: ServiceFailureResetPeriod::After(Duration::from_secs(86_400)),
+        reboot_msg: None,
+        command: None,
+        actions: Some(vec![again.clone(), again.clone(), again]),
+    };
+    service.update_failure_actions(actions).map_err(told).context(refused)?;
+    service.set_failure_actions_on_non_crash_failures(true).map_err(told).context(refused)?;
+    service.start::<OsString>(&[]).map_err(told).context(|| format!("cannot start the service `{NAME}`"))?;
     Ok(format!("installed and started `{NAME}`"))
 }
 
@@ -49,12 +61,16 @@ pub fn install(data: &Path) -> Result<String> {
 /// When Windows refuses.
 pub fn uninstall() -> Result<String> {
     let refused = || format!("cannot remove the service `{NAME}`");
-    let manager =
-        ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT).context(refused)?;
-    let service = manager.open_service(NAME, ServiceAccess::STOP | ServiceAccess::DELETE).context(refused)?;
+    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
+        .map_err(told)
+        .context(refused)?;
+    let service = manager
+        .open_service(NAME, ServiceAccess::STOP | ServiceAccess::DELETE)
+        .map_err(told)
+        .context(refused)?;
     // It may be stopped already.
     let _ = service.stop();
-    service.delete().context(refused)?;
+    service.delete().map_err(told).context(refused)?;
     Ok(format!("stopped and removed `{NAME}`; the data folder is still there"))
 }
 
@@ -62,12 +78,21 @@ pub fn uninstall() -> Result<String> {
 /// When the service is not there.
 pub fn status() -> Result<String> {
     let unknown = || format!("cannot look at the service `{NAME}`");
-    let manager =
-        ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT).context(unknown)?;
-    let service = manager.open_service(NAME, ServiceAccess::QUERY_STATUS).context(unknown)?;
-    let status = service.query_status().context(unknown)?;
+    let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
+        .map_err(told)
+        .context(unknown)?;
+    let service = manager.open_service(NAME, ServiceAccess::QUERY_STATUS).map_err(told).context(unknown)?;
+    let status = service.query_status().map_err(told).context(unknown)?;
     let told = format!("`{NAME}` is {:?}", status.current_state).to_lowercase();
     if status.current_state == ServiceState::Running { Ok(told) } else { Err(Error::new(told)) }
+}
+
+/// What Windows said.
+fn told(error: windows_service::Error) -> String {
+    match error {
+        windows_service::Error::Winapi(error) => error.to_string(),
+        error => error.to_string(),
+    }
 }
 
 /// The data folder, for the function that Windows calls.
@@ -78,10 +103,14 @@ static HOME: Mutex<Option<Home>> = Mutex::new(None);
 /// # Errors
 /// When it was not Windows that started it.
 pub fn serve(home: Home) -> Result<()> {
+    // A service has no standard error.
+    crate::log::into_file(&home.log())?;
     if let Ok(mut place) = HOME.lock() {
         *place = Some(home);
     }
-    service_dispatcher::start(NAME, begin).context(|| "this command is for Windows to start".into())
+    service_dispatcher::start(NAME, begin)
+        .map_err(told)
+        .context(|| "this command is for Windows to start".into())
 }
 
 define_windows_service!(begin, served);

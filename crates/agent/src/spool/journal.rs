@@ -128,8 +128,11 @@ impl Journal {
 /// A file that cannot be written to.
 const NOTHING: &str = if cfg!(windows) { "NUL" } else { "/dev/null" };
 
-/// The records and where the last of them ends, or the number of the line that is damaged.
-fn read(text: &[u8]) -> std::result::Result<(Vec<Record>, u64), usize> {
+/// The records and where the last of them ends.
+///
+/// # Errors
+/// The number of the line that is damaged.
+pub fn read(text: &[u8]) -> std::result::Result<(Vec<Record>, u64), usize> {
     let mut records = Vec::new();
     let mut length = 0;
     let mut bad = None;

@@ -48,12 +48,15 @@ impl Worker {
         };
         let result = result.await;
         let _ = std::fs::remove_file(&staged);
+        // Scripts work in this folder: they are to see what was put there and nothing else.
+        let _ = std::fs::remove_dir(files.join(STAGED));
         result
     }
 }
 
 fn place(staged: &Path, path: &Path) -> std::io::Result<()> {
-    let file = std::fs::File::open(staged)?;
+    // Windows syncs only what may be written.
+    let file = std::fs::File::options().write(true).open(staged)?;
     #[cfg(unix)]
     file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
     file.sync_all()?;

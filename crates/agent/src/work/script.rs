@@ -14,7 +14,7 @@ use crate::run::interpreter::{self, HEAD};
 use crate::run::{self, Ending, Plan, Process};
 
 impl Worker {
-    /// Runs a script in a folder of its own.
+    /// Runs a script that is in a folder of its own, in the folder that PutFile fills.
     pub(super) async fn script(
         &self,
         assignment: &Assignment,
@@ -23,6 +23,8 @@ impl Worker {
     ) -> Result<(Timestamp, End)> {
         let name = assignment.content.as_ref().map(|content| content.name.as_str()).unwrap_or_default();
         let folder = Folder::make(&self.home, &assignment.command)?;
+        // A script may have removed it.
+        crate::disk::private_folder(&self.home.files())?;
         let script = folder.0.join(name);
         let process = Process::prepare(&self.runner, &self.limits).await?;
         let ready = async {
@@ -60,7 +62,7 @@ impl Worker {
             program,
             args,
             environment: environment(&self.path, folder, &self.home.files()),
-            folder: folder.to_owned(),
+            folder: self.home.files(),
             mark: format!("{}/{}", id.action, id.index),
             seconds: assignment.timeout_seconds,
         })

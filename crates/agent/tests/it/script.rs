@@ -29,16 +29,16 @@ async fn a_script_gets_its_arguments_as_they_are_and_its_output_arrives() {
 async fn a_script_has_a_folder_and_an_environment_of_its_own_and_no_input() {
     let server = Server::start().await;
     let agent = Agent::running(&server).await;
-    let script =
-        "cat; pwd; stat -c %a .; ls; env; touch left; for fd in /proc/self/fd/*; do readlink $fd; done; true";
+    let script = "cat; pwd; stat -c %a .; ls -A; ls $TMPDIR; stat -c %a $TMPDIR; touch left $TMPDIR/gone; env; \
+        for fd in /proc/self/fd/*; do readlink $fd; done; true";
     let command = server.script(&agent.machine, id(1, 0), "look around.sh", script, &[]);
     assert!(server.finished(&command).await.succeeded);
     let text = server.text(&command, Stream::Stdout);
     let mut lines = text.lines();
-    let folder = lines.next().unwrap();
-    assert!(folder.starts_with(agent.data().to_str().unwrap()), "{text}");
+    assert_eq!(lines.next(), agent.data().join("files").to_str(), "{text}");
     assert_eq!(lines.next(), Some("700"));
-    assert_eq!(lines.next(), Some("look around.sh"));
+    assert_eq!(lines.next(), Some("look around.sh"), "there is nothing but the script, in its own folder");
+    assert_eq!(lines.next(), Some("700"));
     let known = [
         "PATH",
         "HOME",
@@ -46,7 +46,6 @@ async fn a_script_has_a_folder_and_an_environment_of_its_own_and_no_input() {
         "LOGNAME",
         "LANG",
         "SHELL",
-        "TMPDIR",
         "JUMPBAG_FILES",
         "JUMPBAG_COMMAND",
         "PWD",
@@ -54,9 +53,10 @@ async fn a_script_has_a_folder_and_an_environment_of_its_own_and_no_input() {
         "SHLVL",
         "_",
     ];
-    let mut rest = Vec::new();
+    let (mut rest, mut folder) = (Vec::new(), "");
     for line in lines {
         match line.split_once('=') {
+            Some(("TMPDIR", value)) => folder = value,
             Some((name, _)) => assert!(known.contains(&name), "{line}"),
             None => rest.push(line),
         }
@@ -64,7 +64,10 @@ async fn a_script_has_a_folder_and_an_environment_of_its_own_and_no_input() {
     assert_eq!(rest[0], "/dev/null");
     let of_agent = rest.iter().filter(|open| open.contains("data/spool") || open.contains("data/lock"));
     assert_eq!(of_agent.count(), 0, "{rest:?}");
+    assert!(folder.starts_with(agent.data().join("work").to_str().unwrap()), "{text}");
     assert!(!std::path::Path::new(folder).exists(), "the folder is still there");
+    let left: Vec<_> = std::fs::read_dir(agent.data().join("files")).unwrap().collect();
+    assert_eq!(left.len(), 1, "what a script leaves where it runs stays: {left:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::output::Output;
-use super::result::incomplete;
+use super::quote::incomplete;
 use super::{Actions, known};
 use crate::catalog::actions::{self, OutputId};
 use crate::error::Error;

@@ -223,10 +223,10 @@ pub async fn open(tx: &mut Tx, machine: &str) -> Result<Option<ActionRow>, Catal
     first(tx, &format!("a.machine = $1 and {OPEN} order by a.number limit 1"), &[machine.into()]).await
 }
 
-/// How many actions are not final.
-pub async fn count_open(tx: &mut Tx) -> Result<u64, CatalogError> {
-    let sql = format!("select count(*) from actions a where {OPEN}");
-    Ok(tx.one(&sql, &[]).await?.take::<i64>()?.unsigned_abs())
+/// How many actions are not final, counted up to a limit.
+pub async fn count_open(tx: &mut Tx, limit: i64) -> Result<u64, CatalogError> {
+    let sql = format!("select count(*) from (select 1 from actions a where {OPEN} limit $1) counted");
+    Ok(tx.one(&sql, &[limit.into()]).await?.take::<i64>()?.unsigned_abs())
 }
 
 /// Machines with an action that a change after this one made or ended.

@@ -142,15 +142,18 @@ fn facts_text(facts: &Facts) -> Value {
     serde_json::to_value(facts).unwrap_or_default().to_string().into()
 }
 
-/// What a machine says of itself now, and from where.
+/// What a machine says of itself now, and from where; `false` when there is none of this id, or it was revoked.
 pub async fn seen(
     tx: &mut Tx,
     id: &str,
     facts: Option<&Facts>,
     address: Option<&str>,
     now: Timestamp,
-) -> Result<(), CatalogError> {
-    tx.execute("update machines set last_seen = $2 where id = $1", &[id.into(), now.into()]).await?;
+) -> Result<bool, CatalogError> {
+    let sql = "update machines set last_seen = $2 where id = $1 and revoked_at is null";
+    if tx.execute(sql, &[id.into(), now.into()]).await? == 0 {
+        return Ok(false);
+    }
     if let Some(facts) = facts {
         tx.execute(
             "update machines set name = $2, os_platform = $3, version = $4, facts = $5, address = $6, ip_address = $7 \
@@ -167,7 +170,7 @@ pub async fn seen(
         )
         .await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Gives a machine these tags and no others.

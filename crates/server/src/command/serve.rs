@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::Failure;
+use super::{Failure, room};
 use crate::access::clients::{self, NewClient, Registered};
 use crate::app::{App, Stores};
 use crate::auth::permission::Permission;
@@ -31,12 +31,15 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Rounds after which changes without a pause are followed all the same.
 const FOLLOW_AT_LEAST: u32 = 30;
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+/// How often the last sight of connected machines is written down.
+const SEEN_EVERY: Duration = Duration::from_secs(300);
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 /// Sweeps between two walks over all blobs: a day.
 const OWNERLESS_EVERY: u64 = 144;
 
-pub async fn run(settings: Settings) -> Result<(), Failure> {
+pub async fn run(mut settings: Settings) -> Result<(), Failure> {
     log(&settings);
+    room::make(&mut settings);
     let stores = Stores::open(&settings).await?;
     stores.blobs.probe().await?;
     // Everything that can go wrong comes before the first client, whose secret is shown only once.
@@ -66,6 +69,7 @@ pub async fn run(settings: Settings) -> Result<(), Failure> {
     tasks.spawn(seal(Arc::clone(&app), stopped.clone()));
     tasks.spawn(follow(Arc::clone(&app), stopped.clone()));
     tasks.spawn(wake(Arc::clone(&app), stopped.clone()));
+    tasks.spawn(attend(Arc::clone(&app), stopped.clone()));
     tasks.spawn(expire(Arc::clone(&app), stopped.clone()));
     welcome(&app, &url, first).await?;
     if let Some(listener) = ops_listener {
@@ -242,6 +246,22 @@ async fn seal_once(app: &App) {
 /// Tells connected agents of what concerns them.
 async fn wake(app: Arc<App>, stop: watch::Receiver<bool>) {
     app.hub.follow(&app.catalog, app.news.subscribe(), stop).await;
+}
+
+/// Writes down that connected machines are there, and cuts off those that should not be.
+async fn attend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            () = tokio::time::sleep(SEEN_EVERY) => {}
+        }
+        match app.machines.seen(app.hub.machines(), Timestamp::now()).await {
+            Ok(strangers) => strangers.iter().for_each(|machine| app.hub.cut(machine)),
+            Err(e) => {
+                tracing::error!(error = e.chain(), "who is connected was not written down: it is tried again")
+            }
+        }
+    }
 }
 
 /// Ends actions whose time is over.

@@ -25,6 +25,7 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpAddr>,
     pub tls: Tls,
     pub max_connections: usize,
+    pub max_agents: usize,
     pub shutdown_seconds: u64,
     pub data_dir: PathBuf,
     pub database_url: Option<String>,
@@ -97,6 +98,7 @@ impl Reader<'_> {
         let tls = self.tls();
         let allow_plaintext = self.boolean("allow_plaintext");
         let max_connections = self.number("max_connections", 1, 1_000_000);
+        let max_agents = self.number("max_agents", 0, 1_000_000);
         let shutdown_seconds = self.number("shutdown_seconds", 0, 3600);
         let data_dir = self.filled("data_dir", "a folder").map(PathBuf::from);
         let database_url = self.database_url();
@@ -145,6 +147,7 @@ impl Reader<'_> {
             trusted_proxies,
             tls: tls?,
             max_connections: max_connections? as usize,
+            max_agents: max_agents? as usize,
             shutdown_seconds: shutdown_seconds?,
             data_dir: data_dir?,
             database_url,

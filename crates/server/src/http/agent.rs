@@ -28,16 +28,14 @@ use crate::app::App;
 use crate::error::Error;
 use crate::library::{Flow, Opened};
 use crate::machines::proof::Proof;
-use crate::news::ended;
 
 /// How long a machine may take to prove itself.
 const PROOF: Duration = Duration::from_secs(20);
 /// A connection that nothing was heard of for this long is dead: agents ping more often.
 const SILENCE: Duration = Duration::from_secs(150);
-/// How often a connected machine's last sight is written down.
-const SEEN: Duration = Duration::from_secs(300);
-/// Bytes of content that go out between two looks at what the agent says, and at what it is to be told.
-const PIECE: usize = 64 * 1024;
+/// Bytes of content that go out between two looks at what the agent says, and at what it is to be told. The connection
+/// keeps a buffer of this size from then on.
+const PIECE: usize = 32 * 1024;
 /// For the last words on a connection that ends.
 const PARTING: Duration = Duration::from_secs(5);
 
@@ -56,8 +54,8 @@ pub async fn enroll(
 /// Becomes a session.
 ///
 /// # Errors
-/// `NoUpgrade` when it is not asked for one, or for another than agents have; `Crowded` when too many connections have
-/// not proven yet whose they are.
+/// `NoUpgrade` when it is not asked for one, or for another than agents have; `Crowded` when there is no room
+/// for one more, or too many connections have not proven yet whose they are.
 pub async fn connect(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
@@ -73,7 +71,7 @@ pub async fn connect(
     if upgrade.selected_protocol().is_none() {
         return Err(Error::NoUpgrade(format!("the WebSocket must have the subprotocol `{PROTOCOL}`")));
     }
-    let place = app.hub.door.admit(context.address)?;
+    let (place, unproven) = (app.hub.place()?, app.hub.door.admit(context.address)?);
     Ok(upgrade
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
@@ -81,9 +79,10 @@ pub async fn connect(
         .max_message_size(MAX_TEXT.max(MAX_DATA + 64))
         .max_frame_size(MAX_TEXT.max(MAX_DATA + 64))
         .on_upgrade(move |socket| async move {
+            let _place = place;
             let address = context.address.to_string();
             let mut session = Session { app, socket, line: None, lineage: String::new() };
-            if let Err(why) = session.run(address, place).await {
+            if let Err(why) = session.run(address, unproven).await {
                 tracing::info!(request_id = context.id, why = why.chain(), "an agent's connection ends");
                 let reason = why.face().message.chars().take(100).collect::<String>();
                 let frame = CloseFrame { code: 4000 + why.face().status.as_u16(), reason: reason.into() };
@@ -113,20 +112,18 @@ enum Said {
 }
 
 impl Session {
-    async fn run(&mut self, address: String, place: Unproven) -> Result<(), Error> {
-        let connected = match tokio::time::timeout(PROOF, self.proven(address)).await {
+    async fn run(&mut self, address: String, unproven: Unproven) -> Result<(), Error> {
+        // What is only done now and then is in boxes: ten thousand sessions wait at the same time.
+        let connected = match tokio::time::timeout(PROOF, Box::pin(self.proven(address))).await {
             Ok(proven) => proven?,
             Err(_) => return Err(Error::Slow("the machine did not prove itself".into())),
         };
-        drop(place);
+        drop(unproven);
         let line = Arc::clone(&connected.line);
         self.line = Some(Arc::clone(&line));
         let app = Arc::clone(&self.app);
         let mut talk = Talk::new(&app.actions, &app.agent_key, &connected.machine);
         let mut parcel: Option<Parcel> = None;
-        let mut seen = tokio::time::interval(SEEN);
-        seen.tick().await;
-        let mut news = app.news.subscribe();
         let mut heard = Instant::now();
         // What was heard already while output was gathered.
         let mut then = None;
@@ -134,19 +131,16 @@ impl Session {
             // In this order: content goes when nothing else is to be done, and however often it is asked for, once.
             tokio::select! {
                 biased;
-                () = line.ended.notified() => return Err(elsewhere()),
-                () = ended(&mut news) => return Ok(()),
+                () = line.ended.notified() => {
+                    return if app.hub.is_closed() { Ok(()) } else { Err(elsewhere()) };
+                }
                 () = line.probe.notified() => {
                     self.send(Message::Ping(Bytes::copy_from_slice(&line.question()))).await?;
                 }
                 () = line.wake.notified() => {
                     app.machines.belongs(&connected.machine, &self.lineage).await?;
-                    let words = talk.look(Timestamp::now()).await?;
+                    let words = Box::pin(talk.look(Timestamp::now())).await?;
                     self.follow(Answer { words, content: None }, &mut parcel).await?;
-                }
-                _ = seen.tick() => {
-                    app.machines.belongs(&connected.machine, &self.lineage).await?;
-                    app.machines.seen(&connected.machine, Timestamp::now()).await?;
                 }
                 said = tokio::time::timeout_at(heard + SILENCE, heard_or(&mut then, &mut self.socket)) => {
                     let said = said.map_err(|_| Error::Slow("nothing was heard of the machine".into()))?;
@@ -158,11 +152,11 @@ impl Session {
                             line.answer(&payload);
                             continue;
                         }
-                        Said::Text(message) => talk.hear(message, Timestamp::now()).await?,
+                        Said::Text(message) => Box::pin(talk.hear(message, Timestamp::now())).await?,
                         Said::Chunk(chunk) => {
                             let gathered = gather::gather(&mut self.socket, chunk);
                             then = gathered.then;
-                            Answer { words: talk.keep(gathered.chunk).await?, content: None }
+                            Answer { words: Box::pin(talk.keep(gathered.chunk)).await?, content: None }
                         }
                     };
                     self.follow(answer, &mut parcel).await?;

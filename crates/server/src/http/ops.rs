@@ -43,6 +43,7 @@ async fn metrics(State(app): State<Arc<App>>) -> Response {
     if let Ok((files, bytes)) = app.library.size().await {
         app.metrics.library(files, bytes);
     }
+    app.metrics.agents(app.hub.len());
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, content_type)], app.metrics.text()).into_response()
 }

@@ -38,7 +38,7 @@ pub async fn serve(
     let router = super::router(&app);
     let builder = builder();
     let graceful = GracefulShutdown::new();
-    let free = Arc::new(Semaphore::new(places(app.settings.max_connections)));
+    let free = Arc::new(Semaphore::new(app.settings.max_connections));
     loop {
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
@@ -75,27 +75,6 @@ pub async fn serve(
     if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
         tracing::warn!(seconds = limit.as_secs(), "requests were still under way: they are cut off");
     }
-}
-
-/// How many connections there may be at a time. Where every file descriptor is a connection no blob can be
-/// written, so a quarter of them is kept free, whatever the settings say.
-fn places(wanted: usize) -> usize {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let most = open_files(&limits).map_or(wanted, |files| (files / 4 * 3).max(1));
-    if most < wanted {
-        tracing::info!(
-            max_connections = wanted,
-            connections = most,
-            "the process may not open enough files for all connections: raise its limit (ulimit -n, LimitNOFILE)"
-        );
-    }
-    wanted.min(most)
-}
-
-/// The soft limit of open files, as Linux tells it; `None` where there is none or it is not told.
-fn open_files(limits: &str) -> Option<usize> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 async fn accept(
@@ -164,22 +143,5 @@ impl Connection {
             },
             () = hang_up.wanted() => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{open_files, places};
-
-    #[test]
-    fn some_files_can_always_be_opened_beside_connections() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
-                      Max processes             95721                95721                processes\n\
-                      Max open files            1024                 1048576              files\n";
-        assert_eq!(open_files(limits), Some(1024));
-        assert_eq!(open_files("Max open files   unlimited   unlimited   files\n"), None);
-        assert_eq!(open_files(""), None);
-        assert_eq!(places(1), 1);
-        assert!(places(usize::MAX) > 1);
     }
 }

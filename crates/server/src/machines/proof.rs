@@ -105,7 +105,8 @@ impl Machines {
                     if !machines::move_lineage(tx, &row.id, row.lineage.as_deref(), &next).await? {
                         return Err(Error::Forbidden("another connection of this machine was faster".into()));
                     }
-                    Ok(machines::seen(tx, &row.id, Some(&row.facts), Some(&address), now).await?)
+                    machines::seen(tx, &row.id, Some(&row.facts), Some(&address), now).await?;
+                    Ok(())
                 })
             })
             .await?;

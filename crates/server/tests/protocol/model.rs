@@ -105,6 +105,12 @@ impl Protocol {
     }
 
     /// All that may happen.
+    pub fn possible(&self, state: &State) -> Vec<Step> {
+        let mut steps = Vec::new();
+        self.steps(state, &mut steps);
+        steps
+    }
+
     fn steps(&self, state: &State, steps: &mut Vec<Step>) {
         self.progress(state, steps);
         if state.faults > 0 {
@@ -115,7 +121,9 @@ impl Protocol {
             let (journal, output) =
                 (state.written.journal != state.synced.journal, state.written.output != state.synced.output);
             for (journal, output) in [(journal, output), (journal, false), (false, output)] {
-                steps.push(Step::PowerLoss { journal, output });
+                if self.one_action && (journal || output) {
+                    steps.push(Step::PowerLoss { journal, output });
+                }
             }
         }
         for slot in 0..2 {
@@ -138,7 +146,7 @@ impl Protocol {
     }
 
     /// What goes on by itself when nothing goes wrong. A command that is cancelled runs until it is stopped.
-    fn progress(&self, state: &State, steps: &mut Vec<Step>) {
+    pub fn progress(&self, state: &State, steps: &mut Vec<Step>) {
         for action in 0..self.actions() {
             if state.late && state.catalog.actions[action] == Status::Pending {
                 steps.push(Step::Expire(action));
@@ -316,18 +324,8 @@ impl Protocol {
         Some(())
     }
 
-    /// Where it ends when nothing more goes wrong; the steps to it.
-    pub fn drain(&self, state: &State) -> (State, Vec<Step>) {
-        let (mut state, mut taken) = (state.clone(), Vec::new());
-        while let Some(step) = self.goes_on(&state).filter(|_| taken.len() < DRAINED) {
-            state = self.apply(&state, step).unwrap_or(state);
-            taken.push(step);
-        }
-        (state, taken)
-    }
-
     /// What comes next when nothing more goes wrong; nothing when all is done.
-    fn goes_on(&self, state: &State) -> Option<Step> {
+    pub fn goes_on(&self, state: &State) -> Option<Step> {
         if self.is_done(state) {
             return None;
         }

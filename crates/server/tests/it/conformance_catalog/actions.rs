@@ -115,7 +115,8 @@ async fn open_actions_are_found_until_they_end(bench: &Bench) {
             actions::insert(tx, &action(number, machine)).await?;
         }
         let open = |row: Option<ActionRow>| row.map(|row| row.number);
-        assert_eq!(actions::count_open(tx).await?, 3);
+        assert_eq!(actions::count_open(tx, 9).await?, 3);
+        assert_eq!(actions::count_open(tx, 2).await?, 2, "no further than asked for");
         assert_eq!(open(actions::open(tx, "m").await?), Some(1), "the oldest");
         actions::set_status(tx, 1, ActionStatus::InProgress, at(5)).await?;
         assert_eq!(open(actions::open(tx, "m").await?), Some(1));
@@ -129,7 +130,7 @@ async fn open_actions_are_found_until_they_end(bench: &Bench) {
             }
         }
         assert_eq!(open(actions::open(tx, "m").await?), None);
-        assert_eq!(actions::count_open(tx).await?, 0);
+        assert_eq!(actions::count_open(tx, 9).await?, 0);
         for (after, machines) in [(0, ["m", "n"].as_slice()), (11, &["m", "n"]), (12, &["m"]), (13, &[])] {
             let mut touched = actions::touched(tx, after).await?;
             touched.sort();

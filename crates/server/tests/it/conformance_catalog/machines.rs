@@ -90,11 +90,11 @@ async fn a_machine_is_its_key(bench: &Bench) {
         let same_key = MachineRow { id: "b".into(), ..machine("a", "x") };
         assert!(!machines::insert(tx, &same_key, "e").await?, "the key is taken");
         assert_eq!(machines::find(tx, "a").await?, found, "nothing of it was changed");
-        machines::seen(tx, "a", None, None, at(8)).await?;
+        assert!(machines::seen(tx, "a", None, None, at(8)).await?);
         let seen = MachineRow { last_seen: at(8), ..machine("a", "web") };
         assert_eq!(machines::find(tx, "a").await?, Some(seen));
         let moved = machine("a", "moved").facts;
-        machines::seen(tx, "a", Some(&moved), Some("192.0.2.9"), at(9)).await?;
+        assert!(machines::seen(tx, "a", Some(&moved), Some("192.0.2.9"), at(9)).await?);
         let seen = machines::named(tx, "moved").await?.expect("its new name");
         assert_eq!((seen.last_seen, seen.address.as_deref()), (at(9), Some("192.0.2.9")));
         assert_eq!(seen.facts, moved);
@@ -116,6 +116,9 @@ async fn a_revoked_machine_is_gone(bench: &Bench) {
         assert!(!machines::revoke(tx, "a", at(10)).await?, "once");
         assert!(!machines::revoke(tx, "c", at(10)).await?, "there is none");
         assert_eq!(machines::find(tx, "a").await?, None);
+        for id in ["a", "c"] {
+            assert!(!machines::seen(tx, id, Some(&machine("a", "x").facts), None, at(11)).await?, "{id}");
+        }
         let named = machines::named(tx, "web").await?;
         assert_eq!(named.map(|row| row.id).as_deref(), Some("b"));
         assert_eq!(machines::count(tx, &Page::default()).await?, 1);

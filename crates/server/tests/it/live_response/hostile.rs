@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::agent::{Agent, paste};
 use super::played::{Line, Played, token};
 use super::{act, get_file, line, operator, options, put_file, refusals, show};
+use crate::support::poll::eventually;
 use crate::support::server::Jumpbag;
 
 #[tokio::test]
@@ -112,6 +113,19 @@ async fn who_cannot_prove_to_be_a_machine_is_cut_off() {
         assert!(line.hear().await.is_err_and(|code| code >= 4400), "{message}");
     }
     one.connected(&bag).await;
+}
+
+#[tokio::test]
+async fn more_agents_than_there_is_room_for_wait_outside_and_clients_do_not() {
+    let bag = options().set("max_agents", 1).set("max_connections", 2).start().await;
+    let played = Played::enrolled(&bag).await;
+    let first = played.connected(&bag).await;
+    for _ in 0..3 {
+        assert_eq!(Line::knock(&bag).await.0, 503);
+    }
+    operator(&bag).await.get("/api/machines").await.expect_status(200);
+    drop(first);
+    eventually("there is room again", async || (Line::knock(&bag).await.0 == 101).then_some(())).await;
 }
 
 #[tokio::test]

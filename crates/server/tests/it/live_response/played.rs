@@ -110,6 +110,13 @@ pub struct Line(Raw);
 
 impl Line {
     pub async fn open(bag: &Jumpbag) -> Line {
+        let (status, line) = Line::knock(bag).await;
+        assert_eq!(status, 101);
+        line
+    }
+
+    /// Asks for a connection: the answer's status, and what is a connection if it is 101.
+    pub async fn knock(bag: &Jumpbag) -> (u16, Line) {
         let mut raw = Raw::connect(&bag.url()).await;
         let head = format!(
             "GET {CONNECT_PATH} HTTP/1.1\r\nHost: bag.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -117,8 +124,8 @@ impl Line {
              Sec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n"
         );
         raw.send(head).await.expect("an open connection");
-        assert_eq!(raw.head(SOON).await.expect("an answer").status, 101);
-        Line(raw)
+        let status = raw.head(SOON).await.expect("an answer").status;
+        (status, Line(raw))
     }
 
     pub async fn confirm(&mut self) {

@@ -4,7 +4,7 @@ use super::state::{COMMANDS, Command, End, Row, Session, State, Status, ToAgent,
 use super::{Flaw, Protocol};
 
 impl Protocol {
-    pub(super) fn action_of(&self, command: Command) -> usize {
+    pub fn action_of(&self, command: Command) -> usize {
         if self.one_action { 0 } else { command }
     }
 
