@@ -84,7 +84,7 @@ fn check_key(text: &str) {
 fn check_signed(text: &str) {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let (second, third) = rest.split_once('\n').unwrap_or((rest, ""));
-    let texts = [enroll_text(first, second), connect_text(first, second, third), assignment_text(text)];
+    let texts = [enroll_text(first, second), connect_text(first, second, third, &[text.to_owned()]), assignment_text(text)];
     for (at, signed) in texts.iter().enumerate() {
         assert!(signed.contains(first));
         assert!(texts.iter().skip(at + 1).all(|other| other != signed));

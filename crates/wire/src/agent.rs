@@ -94,8 +94,8 @@ pub enum FromServer {
         /// Over [`assignment_text`], in base64.
         signature: String,
     },
-    /// Output up to here is durable: the answer to each chunk of output. When it is no more than before, the chunk did
-    /// not follow on what there is, and the agent goes on from here.
+    /// Output up to here is durable: the answer to a chunk of output, or to several that follow on each other. When it is
+    /// no more than before, the chunk did not follow on what there is, and the agent goes on from here.
     Kept {
         command: CommandId,
         stream: Stream,

@@ -1,5 +1,7 @@
 //! `/agent/v1`: where agents come in and stay connected. A session proves its machine first and is told of that machine's
-//! work only; what it holds in memory is one message and what is read ahead of one content.
+//! work only; what it holds in memory is one message, or output that is gathered, and what is read ahead of one content.
+
+mod gather;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,6 +125,8 @@ impl Session {
         let mut talk = Talk::new(&app.actions, &app.agent_key, &connected.machine);
         let mut parcel: Option<Parcel> = None;
         let mut heard = Instant::now();
+        // What was heard already while output was gathered.
+        let mut then = None;
         loop {
             // In this order: content goes when nothing else is to be done, and however often it is asked for, once.
             tokio::select! {
@@ -138,7 +142,7 @@ impl Session {
                     let words = Box::pin(talk.look(Timestamp::now())).await?;
                     self.follow(Answer { words, content: None }, &mut parcel).await?;
                 }
-                said = tokio::time::timeout_at(heard + SILENCE, hear(&mut self.socket)) => {
+                said = tokio::time::timeout_at(heard + SILENCE, heard_or(&mut then, &mut self.socket)) => {
                     let said = said.map_err(|_| Error::Slow("nothing was heard of the machine".into()))?;
                     heard = Instant::now();
                     let answer = match said? {
@@ -149,7 +153,11 @@ impl Session {
                             continue;
                         }
                         Said::Text(message) => Box::pin(talk.hear(message, Timestamp::now())).await?,
-                        Said::Chunk(chunk) => Answer { words: Box::pin(talk.keep(chunk)).await?, content: None },
+                        Said::Chunk(chunk) => {
+                            let gathered = gather::gather(&mut self.socket, chunk);
+                            then = gathered.then;
+                            Answer { words: Box::pin(talk.keep(gathered.chunk)).await?, content: None }
+                        }
                     };
                     self.follow(answer, &mut parcel).await?;
                 }
@@ -279,6 +287,14 @@ async fn next_of(app: &App, parcel: &mut Option<Parcel>) -> Result<Option<Chunk>
     match parcel {
         Some(parcel) => parcel.next(app).await,
         None => std::future::pending().await,
+    }
+}
+
+/// What was heard already, or the next thing that an agent says.
+async fn heard_or(then: &mut Option<Result<Said, Error>>, socket: &mut WebSocket) -> Result<Said, Error> {
+    match then.take() {
+        Some(said) => said,
+        None => hear(socket).await,
     }
 }
 

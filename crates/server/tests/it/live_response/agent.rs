@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::support::SOON;
@@ -14,16 +15,27 @@ pub struct Agent {
     pub machine: String,
 }
 
-/// The agent that was built with these tests: `cargo` puts it beside the folder of this very program.
+/// The agent that was built with these tests: `cargo` puts it beside the folder of this very program, when it builds the
+/// workspace and not only the server.
 fn program() -> PathBuf {
     let own = std::env::current_exe().expect("the path of this program");
     let program = own.ancestors().nth(2).expect("it is two folders below").join("jumpbag-agent");
-    assert!(
-        program.is_file(),
-        "`{}` is not there: `cargo build -p jumpbag-agent` makes it",
-        program.display()
-    );
+    let how = "`cargo build -p jumpbag-agent` makes it";
+    assert!(program.is_file(), "`{}` is not there: {how}", program.display());
+    static NEWER: OnceLock<Option<String>> = OnceLock::new();
+    if let Some(newer) = NEWER.get_or_init(|| newer_source(&program)) {
+        panic!("`{}` is older than `{newer}`: {how}", program.display());
+    }
     program
+}
+
+/// A source that was changed after the program was built, by the list that `cargo` writes beside it.
+fn newer_source(program: &Path) -> Option<String> {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let (built, list) = (changed(program)?, std::fs::read_to_string(program.with_extension("d")).ok()?);
+    let (_, sources) = list.split_once(": ")?;
+    let newer = |source: &&str| changed(Path::new(source)).is_some_and(|changed| changed > built);
+    sources.split_whitespace().find(newer).map(str::to_owned)
 }
 
 fn command() -> Command {

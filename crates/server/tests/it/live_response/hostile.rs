@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jumpbag_server::catalog::{Catalog, CatalogError};
 use jumpbag_wire::agent::{Chunk, CommandId, Stream, assignment_text, connect_text, enroll_text};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::agent::{Agent, paste};
 use super::played::{Line, Played, token};
@@ -301,4 +302,50 @@ async fn messages_that_make_no_sense_end_the_connection() {
     }
     // The server is well, and lets the machine in again.
     played.connected(&bag).await;
+}
+
+/// All of it is there before the server looks at any of it.
+#[tokio::test]
+async fn output_that_comes_in_one_go_is_taken_apart_as_it_was_put_together() {
+    let bag = options().start().await;
+    let client = operator(&bag).await;
+    let played = Played::enrolled(&bag).await;
+    client.upload("a.sh", "x").await.expect_status(200);
+    let action = act(&client, &played.machine, &[super::script("a.sh")]).await;
+    let mut line = played.connected(&bag).await;
+    line.hear().await.expect("an assignment");
+    let id = CommandId { action: action.clone(), index: 0 };
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    for number in 0..40_u8 {
+        let data = vec![b'a' + number % 26; 1 + usize::from(number) * 5000];
+        let own = |stream, at: usize| (stream, at as u64, data.clone());
+        // One that is there already, one behind a gap and one of another stream are no continuation.
+        let said = [
+            own(Stream::Stdout, stdout.len()),
+            own(Stream::Stdout, stdout.len()),
+            own(Stream::Stdout, 1 << 40),
+            own(Stream::Stderr, stderr.len()),
+            own(Stream::Stderr, stderr.len() + data.len()),
+        ];
+        stdout.extend_from_slice(&data);
+        stderr.extend_from_slice(&data.repeat(2));
+        for (stream, offset, data) in said {
+            let chunk = Chunk { command: id.clone(), stream: Some(stream), offset, data: data.into() };
+            line.frame(2, &chunk.write().expect("a frame")).await;
+        }
+    }
+    let end = |stream: &str, bytes: &[u8]| json!({ "stream": stream, "size": bytes.len(), "sha256": sha256(bytes) });
+    let ends = json!([end("stdout", &stdout), end("stderr", &stderr)]);
+    let command = json!({ "action": action, "index": 0 });
+    line.say(&json!({ "type": "finished", "command": command, "outcome": outcome(ends) })).await;
+    while line.hear().await.expect("a word")["type"] != "recorded" {}
+    assert_eq!(show(&client, &action).await["status"], "Succeeded");
+    for (stream, wanted) in [("stdout", stdout), ("stderr", stderr)] {
+        let path = format!("/api/machineactions/{action}/commands/0/{stream}");
+        assert!(client.get(&path).await.expect_status(200).body == wanted, "{stream}");
+    }
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

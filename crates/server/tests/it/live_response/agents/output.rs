@@ -154,7 +154,10 @@ async fn heavy_a_flood_without_an_end_of_line_arrives_whole_and_fills_no_memory(
     assert_eq!(length, size + around.len() as u64);
     let (server, agent) = (most_memory(rig.bag.process_id()), most_memory(agent.process().id()));
     let speed = size as f64 / 1e6 / took.as_secs_f64();
-    eprintln!("{size} bytes in {took:?}: {speed:.1} MB/s; at most server {server} MiB, agent {agent} MiB");
+    let pieces = std::fs::read_dir(rig.bag.data_dir().join("blobs")).expect("blobs").count();
+    eprintln!(
+        "{size} bytes in {took:?}, {pieces} pieces: {speed:.1} MB/s; at most server {server} MiB, agent {agent} MiB"
+    );
     assert!(server < 200 && agent < 60, "server {server} MiB, agent {agent} MiB");
 }
 
