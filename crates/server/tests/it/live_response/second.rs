@@ -140,7 +140,8 @@ async fn wherever_a_connection_breaks_off_the_next_one_is_let_in() {
         assert_eq!(line.hear().await, Err(4403));
     }
     let told = refusals(&client).await;
-    assert!(told.len() == 3 && told.iter().all(|why| why.contains(COPY)), "{told:?}");
+    // The same is written down once a minute.
+    assert!((1..=2).contains(&told.len()) && told.iter().all(|why| why.contains(COPY)), "{told:?}");
     let (status, said, stderr) = bag.command(&["machines", "readmit", "--all"]).await;
     assert!(status.success() && said.contains("(1)"), "{stderr}");
     played.connected(&bag).await;
