@@ -36,7 +36,8 @@ fn mixed(arg: &str) -> String {
         let bare = piece.trim_end_matches(special);
         let quoted = match &piece[bare.len()..] {
             "" => String::new(),
-            "'" => "\"'\"".into(),
+            // Two of them side by side would be a quote of their own.
+            "'" => "\"'\"''".into(),
             other => format!("'{other}'"),
         };
         [bare.to_owned(), quoted]

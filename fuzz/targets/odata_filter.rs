@@ -24,6 +24,8 @@ static SET: EntitySet = EntitySet {
         property("id", "f.id", Kind::Text),
         property("size", "v.size", Kind::Int),
         property("tags", TAGS, Kind::Texts),
+        // Its name there would show in the SQL: it is in capitals.
+        property("shown", "NOWHERE", Kind::Shown),
     ],
     max_top: 10_000,
     searchable: true,
@@ -133,6 +135,7 @@ fn full(property: &Property) -> Literal {
         Kind::Int => Literal::Int(i64::MAX),
         Kind::Time => Literal::Time(jumpbag_wire::time::Timestamp::from_secs(1_700_000_000)),
         Kind::Texts => Literal::Texts(vec!["a".into(), "Ä.ps1".into()]),
+        Kind::Shown => Literal::Null,
     }
 }
 

@@ -133,7 +133,7 @@ pub async fn insert(tx: &mut Tx, new: &MachineRow, enrollment: &str) -> Result<b
 }
 
 /// The first address of a machine's own that others may reach.
-pub fn ip_address(facts: &Facts) -> Option<&str> {
+pub(crate) fn ip_address(facts: &Facts) -> Option<&str> {
     let own = facts.ip_addresses.iter().find(|address| address.kind != "SoftwareLoopback");
     own.map(|address| address.ip_address.as_str())
 }

@@ -121,6 +121,7 @@ impl Protocol {
             let (journal, output) =
                 (state.written.journal != state.synced.journal, state.written.output != state.synced.output);
             for (journal, output) in [(journal, output), (journal, false), (false, output)] {
+                // What waits in line meets less: its number of states is bounded so.
                 if self.one_action && (journal || output) {
                     steps.push(Step::PowerLoss { journal, output });
                 }
@@ -134,7 +135,6 @@ impl Protocol {
         if !state.catalog.actions[0].is_final() {
             steps.push(Step::Cancel(0));
         }
-        // What waits in line meets less: its number of states is bounded so.
         if self.one_action {
             if state.entries[0].is_some_and(|entry| entry.stage == Stage::Running && !entry.stopped) {
                 steps.push(Step::GiveUp(0));
@@ -408,10 +408,14 @@ impl Model for Protocol {
                 let finished = |word: &state::ToServer| matches!(word, state::ToServer::Finished(..));
                 state.sessions[1].as_ref().is_some_and(|session| session.coming.iter().any(finished))
             }),
-            Property::sometimes("the server has more output than the machine", |_, state: &State| {
-                let more = |command: Command| state.catalog.kept[command] > state.written.output[command];
-                (0..COMMANDS).any(|command| more(command) && state.entries[command].is_some())
-            }),
+            Property::sometimes(
+                "the server has more output than the machine",
+                |model: &Protocol, state: &State| {
+                    let more = |command: Command| state.catalog.kept[command] > state.written.output[command];
+                    !model.one_action
+                        || (0..COMMANDS).any(|command| more(command) && state.entries[command].is_some())
+                },
+            ),
         ]
     }
 }

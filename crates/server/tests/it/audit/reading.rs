@@ -95,7 +95,7 @@ async fn entries_can_be_filtered_ordered_and_chosen() {
     for (query, told) in [
         ("$orderby=time", "ordered by `number` alone"),
         ("$orderby=number,time", "ordered by `number` alone"),
-        ("$filter=before eq null", "unknown property `before`"),
+        ("$filter=before eq null", "`before` can be selected, but neither filtered nor ordered by"),
         ("$top=1001", "from 0 to 1000"),
         ("$skiptoken=x", "`$skiptoken` is not one"),
         ("$search=x", "$search"),
