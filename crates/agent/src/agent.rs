@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jumpbag_wire::time::Timestamp;
 
@@ -78,13 +78,22 @@ impl Agent {
     }
 }
 
+/// How long the lock of an agent that was killed may be held by what it was about to start: until that has become its
+/// own program.
+const LINGERING: Duration = Duration::from_secs(5);
+
 /// Two agents in one folder would start commands twice.
 fn alone(home: &Home) -> Result<File> {
     let path = home.lock();
     let file = disk::private_file().write(true).create(true).truncate(false).open(&path);
     let file = file.context(|| format!("cannot open `{}`", path.display()))?;
-    file.try_lock().map_err(|_| {
-        Error::new(format!("another agent runs with the data folder `{}`", home.folder().display()))
-    })?;
+    let until = Instant::now() + LINGERING;
+    while file.try_lock().is_err() {
+        if Instant::now() >= until {
+            let folder = home.folder().display();
+            return Err(Error::new(format!("another agent runs with the data folder `{folder}`")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
     Ok(file)
 }
