@@ -149,7 +149,7 @@ async fn files_go_there_in_order_and_come_back_compressed() {
     }
     let mut blobs: Vec<_> = std::fs::read_dir(data.join("blobs")).expect("blobs").flatten().collect();
     blobs.sort_by_key(|blob| blob.metadata().expect("its size").len());
-    assert!(blobs.len() > 3, "one for each piece");
+    assert!(blobs.len() >= 2, "of the library file, and of what came back");
     std::fs::write(blobs[0].path(), "short").expect("a damaged blob");
     let (status, said, _) = restored.command(&["check"]).await;
     assert!(!status.success() && said.contains("instead of"), "{said}");
