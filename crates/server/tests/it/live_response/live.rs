@@ -44,7 +44,10 @@ async fn waiting(options: Options) -> (Jumpbag, Agent, Client, Pipe, String) {
     let client = operator(&bag).await;
     let go = agent.pipe("go");
     // The pipe comes between the halves of a character.
-    let text = format!("#!/bin/bash\nprintf 'caf\\xc3'\ncat '{}'\nprintf '\\xff\\x00' >&2\nexit 4\n", go.0);
+    let text = format!(
+        "#!/bin/bash\nprintf 'caf\\xc3'\ncat '{}' > /dev/null\nprintf '\\xa9\\n'\nprintf '\\xff\\x00' >&2\nexit 4\n",
+        go.0
+    );
     client.upload("wait.sh", text).await.expect_status(200);
     let action = act(&client, &agent.machine, &[script("wait.sh"), get_file("/x")]).await;
     (bag, agent, client, go, action)
@@ -89,6 +92,8 @@ async fn a_stream_ends_when_the_action_is_cancelled_and_refuses_what_was_never_t
     let mut stream = follow(&client, &action, 0, None).await;
     assert_eq!(next(&mut stream).await.expect("the first output").1, "stdout");
     cancel(&client, &action).await.expect_status(200);
+    // A character that is cut in two by the end is told as it is.
+    assert_eq!(next(&mut stream).await, told("4-0", "stdout", json!({ "offset": 3, "base64": "ww==" })));
     let end = next(&mut stream).await.expect("the end");
     assert_eq!((end.1.as_str(), &end.2["status"]), ("end", &json!("Cancelled")));
     assert_eq!(next(&mut stream).await, None);
