@@ -49,38 +49,30 @@ pub struct Rules {
     pub retention_days: Option<i64>,
 }
 
-const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
-    Property { name, column, kind }
-}
-
-const fn shown_only(name: &'static str) -> Property {
-    Property { name, column: "null", kind: Kind::Shown }
-}
-
 /// What may be asked of the collection.
 pub static SET: EntitySet = EntitySet {
     name: "MachineActions",
     properties: &[
-        property("id", "a.id", Kind::Text),
-        property("type", "(cast('LiveResponse' as text) collate \"C\")", Kind::Text),
-        property("requestor", "a.requestor", Kind::Text),
-        property("requestorComment", "a.comment", Kind::Text),
-        property("status", "a.status", Kind::Text),
-        property("machineId", "a.machine", Kind::Text),
-        property("computerDnsName", "a.machine_name", Kind::Text),
-        property("creationDateTimeUtc", "a.created_at", Kind::Time),
-        property("lastUpdateDateTimeUtc", "a.updated_at", Kind::Time),
-        property("cancellationRequestor", "a.cancelled_by", Kind::Text),
-        property("cancellationDateTimeUtc", "a.cancelled_at", Kind::Time),
-        shown_only("title"),
-        shown_only("cancellationComment"),
-        shown_only("errorHResult"),
-        shown_only("scope"),
-        shown_only("externalId"),
-        shown_only("requestSource"),
-        shown_only("relatedFileInfo"),
-        shown_only("commands"),
-        shown_only("troubleshootInfo"),
+        Property::new("id", "a.id", Kind::Text),
+        Property::new("type", "(cast('LiveResponse' as text) collate \"C\")", Kind::Text),
+        Property::new("requestor", "a.requestor", Kind::Text),
+        Property::new("requestorComment", "a.comment", Kind::Text),
+        Property::new("status", "a.status", Kind::Text),
+        Property::new("machineId", "a.machine", Kind::Text),
+        Property::new("computerDnsName", "a.machine_name", Kind::Text),
+        Property::new("creationDateTimeUtc", "a.created_at", Kind::Time),
+        Property::new("lastUpdateDateTimeUtc", "a.updated_at", Kind::Time),
+        Property::new("cancellationRequestor", "a.cancelled_by", Kind::Text),
+        Property::new("cancellationDateTimeUtc", "a.cancelled_at", Kind::Time),
+        Property::shown("title"),
+        Property::shown("cancellationComment"),
+        Property::shown("errorHResult"),
+        Property::shown("scope"),
+        Property::shown("externalId"),
+        Property::shown("requestSource"),
+        Property::shown("relatedFileInfo"),
+        Property::shown("commands"),
+        Property::shown("troubleshootInfo"),
     ],
     max_top: MAX_PAGE,
     searchable: false,

@@ -28,26 +28,22 @@ const PAGE: u64 = 1000;
 /// Exports at a time: each holds some entries for as long as its client reads.
 const EXPORTS: usize = 4;
 
-const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
-    Property { name, column, kind }
-}
-
 /// What may be asked of the collection.
 pub static SET: EntitySet = EntitySet {
     name: "AuditEntries",
     properties: &[
-        property("number", "number", Kind::Int),
-        property("time", "at", Kind::Time),
-        property("actor", "actor", Kind::Text),
-        property("actorId", "actor_id", Kind::Text),
-        property("address", "address", Kind::Text),
-        property("action", "action", Kind::Text),
-        property("target", "target", Kind::Text),
-        property("requestId", "request_id", Kind::Text),
-        property("previous", "previous", Kind::Text),
-        property("hash", "hash", Kind::Text),
-        property("before", "null", Kind::Shown),
-        property("after", "null", Kind::Shown),
+        Property::new("number", "number", Kind::Int),
+        Property::new("time", "at", Kind::Time),
+        Property::new("actor", "actor", Kind::Text),
+        Property::new("actorId", "actor_id", Kind::Text),
+        Property::new("address", "address", Kind::Text),
+        Property::new("action", "action", Kind::Text),
+        Property::new("target", "target", Kind::Text),
+        Property::new("requestId", "request_id", Kind::Text),
+        Property::new("previous", "previous", Kind::Text),
+        Property::new("hash", "hash", Kind::Text),
+        Property::shown("before"),
+        Property::shown("after"),
     ],
     max_top: PAGE,
     searchable: false,

@@ -46,14 +46,6 @@ pub struct Machines {
     refusals: refusals::Refusals,
 }
 
-const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
-    Property { name, column, kind }
-}
-
-const fn shown_only(name: &'static str) -> Property {
-    Property { name, column: "null", kind: Kind::Shown }
-}
-
 /// Stands for the time since which a machine must have been seen to be active.
 const ACTIVE_SINCE: &str = "{active since}";
 
@@ -61,42 +53,42 @@ const ACTIVE_SINCE: &str = "{active since}";
 pub static SET: EntitySet = EntitySet {
     name: "Machines",
     properties: &[
-        property("id", "m.id", Kind::Text),
-        property("computerDnsName", "m.name", Kind::Text),
-        property("firstSeen", "m.first_seen", Kind::Time),
-        property("lastSeen", "m.last_seen", Kind::Time),
-        property("osPlatform", "m.os_platform", Kind::Text),
-        property("version", "m.version", Kind::Text),
-        property("lastExternalIpAddress", "m.address", Kind::Text),
-        property("machineTags", machines::TAGS, Kind::Texts),
-        property("lastIpAddress", "m.ip_address", Kind::Text),
-        property(
+        Property::new("id", "m.id", Kind::Text),
+        Property::new("computerDnsName", "m.name", Kind::Text),
+        Property::new("firstSeen", "m.first_seen", Kind::Time),
+        Property::new("lastSeen", "m.last_seen", Kind::Time),
+        Property::new("osPlatform", "m.os_platform", Kind::Text),
+        Property::new("version", "m.version", Kind::Text),
+        Property::new("lastExternalIpAddress", "m.address", Kind::Text),
+        Property::new("machineTags", machines::TAGS, Kind::Texts),
+        Property::new("lastIpAddress", "m.ip_address", Kind::Text),
+        Property::new(
             "healthStatus",
             "(cast(case when m.last_seen > {active since} then 'Active' else 'Inactive' end as text) collate \"C\")",
             Kind::Text,
         ),
-        property("deviceValue", "(cast('Normal' as text) collate \"C\")", Kind::Text),
-        property("riskScore", "(cast('None' as text) collate \"C\")", Kind::Text),
-        property("exposureLevel", "(cast('None' as text) collate \"C\")", Kind::Text),
-        property("onboardingStatus", "(cast('Onboarded' as text) collate \"C\")", Kind::Text),
-        property("defenderAvStatus", "(cast('NotSupported' as text) collate \"C\")", Kind::Text),
-        property("managedBy", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
-        property("managedByStatus", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
-        property("aadDeviceId", "(cast(null as text) collate \"C\")", Kind::Text),
-        property("rbacGroupName", "(cast(null as text) collate \"C\")", Kind::Text),
-        property("rbacGroupId", "(cast(0 as bigint))", Kind::Int),
-        property("isAadJoined", "(1 = 0)", Kind::Bool),
-        shown_only("mergedIntoMachineId"),
-        shown_only("isPotentialDuplication"),
-        shown_only("isExcluded"),
-        shown_only("exclusionReason"),
-        shown_only("osVersion"),
-        shown_only("osProcessor"),
-        shown_only("osArchitecture"),
-        shown_only("osBuild"),
-        shown_only("agentVersion"),
-        shown_only("ipAddresses"),
-        shown_only("vmMetadata"),
+        Property::new("deviceValue", "(cast('Normal' as text) collate \"C\")", Kind::Text),
+        Property::new("riskScore", "(cast('None' as text) collate \"C\")", Kind::Text),
+        Property::new("exposureLevel", "(cast('None' as text) collate \"C\")", Kind::Text),
+        Property::new("onboardingStatus", "(cast('Onboarded' as text) collate \"C\")", Kind::Text),
+        Property::new("defenderAvStatus", "(cast('NotSupported' as text) collate \"C\")", Kind::Text),
+        Property::new("managedBy", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        Property::new("managedByStatus", "(cast('Unknown' as text) collate \"C\")", Kind::Text),
+        Property::new("aadDeviceId", "(cast(null as text) collate \"C\")", Kind::Text),
+        Property::new("rbacGroupName", "(cast(null as text) collate \"C\")", Kind::Text),
+        Property::new("rbacGroupId", "(cast(0 as bigint))", Kind::Int),
+        Property::new("isAadJoined", "(1 = 0)", Kind::Bool),
+        Property::shown("mergedIntoMachineId"),
+        Property::shown("isPotentialDuplication"),
+        Property::shown("isExcluded"),
+        Property::shown("exclusionReason"),
+        Property::shown("osVersion"),
+        Property::shown("osProcessor"),
+        Property::shown("osArchitecture"),
+        Property::shown("osBuild"),
+        Property::shown("agentVersion"),
+        Property::shown("ipAddresses"),
+        Property::shown("vmMetadata"),
     ],
     max_top: MAX_PAGE,
     searchable: false,

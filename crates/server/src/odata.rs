@@ -88,6 +88,17 @@ pub struct Property {
     pub kind: Kind,
 }
 
+impl Property {
+    pub const fn new(name: &'static str, column: &'static str, kind: Kind) -> Property {
+        Property { name, column, kind }
+    }
+
+    /// One that can only be selected.
+    pub const fn shown(name: &'static str) -> Property {
+        Property::new(name, "null", Kind::Shown)
+    }
+}
+
 /// A collection and what may be asked of it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EntitySet {

@@ -17,30 +17,26 @@ use crate::odata::{EntitySet, Kind, Literal, Property, Query, order_sql};
 /// Rows of a page.
 const PAGE: u64 = 10_000;
 
-const fn property(name: &'static str, column: &'static str, kind: Kind) -> Property {
-    Property { name, column, kind }
-}
-
 /// What may be asked of the collection.
 pub static SET: EntitySet = EntitySet {
     name: "LibraryFiles",
     properties: &[
-        property("fileName", "v.name", Kind::Text),
-        property("sha256", "c.sha256", Kind::Text),
-        property("description", "v.description", Kind::Text),
-        property("creationTime", "f.created_at", Kind::Time),
-        property("lastUpdatedTime", "v.created_at", Kind::Time),
-        property("createdBy", "f.created_by", Kind::Text),
-        property("hasParameters", "v.has_parameters", Kind::Bool),
-        property("parametersDescription", "v.parameters_description", Kind::Text),
-        property("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
-        property("size", "c.size", Kind::Int),
-        property("version", "v.number", Kind::Int),
-        property("tags", files::TAGS, Kind::Texts),
-        property("platforms", files::PLATFORMS, Kind::Texts),
-        property("category", "v.category", Kind::Text),
-        property("instructions", "v.instructions", Kind::Text),
-        property("legalHold", "(f.held_at is not null)", Kind::Bool),
+        Property::new("fileName", "v.name", Kind::Text),
+        Property::new("sha256", "c.sha256", Kind::Text),
+        Property::new("description", "v.description", Kind::Text),
+        Property::new("creationTime", "f.created_at", Kind::Time),
+        Property::new("lastUpdatedTime", "v.created_at", Kind::Time),
+        Property::new("createdBy", "f.created_by", Kind::Text),
+        Property::new("hasParameters", "v.has_parameters", Kind::Bool),
+        Property::new("parametersDescription", "v.parameters_description", Kind::Text),
+        Property::new("id", "(cast(f.id as text) collate \"C\")", Kind::Text),
+        Property::new("size", "c.size", Kind::Int),
+        Property::new("version", "v.number", Kind::Int),
+        Property::new("tags", files::TAGS, Kind::Texts),
+        Property::new("platforms", files::PLATFORMS, Kind::Texts),
+        Property::new("category", "v.category", Kind::Text),
+        Property::new("instructions", "v.instructions", Kind::Text),
+        Property::new("legalHold", "(f.held_at is not null)", Kind::Bool),
     ],
     max_top: PAGE,
     searchable: true,
