@@ -47,19 +47,26 @@ impl<'a> Talk<'a> {
 
     /// What it is to be told now: to stop, or what to do.
     pub async fn look(&mut self, now: Timestamp) -> Result<Vec<FromServer>, Error> {
-        let mut words = Vec::new();
-        if let Some(command) = self.at.clone() {
-            if !self.actions.is_over(self.machine, command.clone()).await? {
-                return Ok(words);
-            }
-            self.at = None;
-            words.push(FromServer::Cancel { command });
+        let mut words = self.stop().await?;
+        if self.at.is_some() {
+            return Ok(words);
         }
         if let Some(next) = self.actions.next(self.machine, self.key, now).await? {
             self.at = Some(next.command);
             words.push(FromServer::Assign { assignment: next.assignment, signature: next.signature });
         }
         Ok(words)
+    }
+
+    /// To stop what it is at, if that is over.
+    pub async fn stop(&mut self) -> Result<Vec<FromServer>, Error> {
+        match self.at.clone() {
+            Some(command) if self.actions.is_over(self.machine, command.clone()).await? => {
+                self.at = None;
+                Ok(vec![FromServer::Cancel { command }])
+            }
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// What is answered to words.

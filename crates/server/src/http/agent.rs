@@ -132,7 +132,13 @@ impl Session {
             tokio::select! {
                 biased;
                 () = line.ended.notified() => {
-                    return if app.hub.is_closed() { Ok(()) } else { Err(elsewhere()) };
+                    if app.hub.is_closed() {
+                        return Ok(());
+                    }
+                    // What ran on a machine that was revoked is over.
+                    let words = Box::pin(talk.stop()).await?;
+                    self.follow(Answer { words, content: None }, &mut parcel).await?;
+                    return Err(elsewhere());
                 }
                 () = line.probe.notified() => {
                     self.send(Message::Ping(Bytes::copy_from_slice(&line.question()))).await?;

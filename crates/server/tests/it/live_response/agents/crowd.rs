@@ -128,7 +128,8 @@ async fn an_agent_whose_machine_is_revoked_is_cut_off_and_stays_out() {
     reaches(&client, &action, "InProgress").await;
     let (status, _, stderr) = rig.bag.command(&["machines", "revoke", &agent.machine]).await;
     assert!(status.success(), "{stderr}");
-    // It is told why, comes again, and is refused.
+    // What it runs is ended. It is told why, comes again, and is refused.
+    eventually("its script is ended", async || (marked(&action) == 0).then_some(())).await;
     agent
         .process()
         .log_line(crate::support::SOON, |line| line.contains("the server closes the connection: "))
