@@ -205,6 +205,16 @@ fn command(mut row: Row) -> Result<CommandRow, CatalogError> {
     })
 }
 
+/// Whole actions, of rows of [`ACTION`].
+async fn all(tx: &mut Tx, sql: &str, params: &[Value]) -> Result<Vec<ActionRow>, CatalogError> {
+    let rows = tx.query(sql, params).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        found.push(action(tx, row).await?);
+    }
+    Ok(found)
+}
+
 async fn first(tx: &mut Tx, tail: &str, params: &[Value]) -> Result<Option<ActionRow>, CatalogError> {
     match tx.first(&format!("select {ACTION} from actions a where {tail}"), params).await? {
         None => Ok(None),
@@ -249,12 +259,7 @@ pub async fn overdue(
         "select {ACTION} from actions a where (a.status = 'Pending' and a.deadline < $1) \
          or (a.status = 'InProgress' and a.updated_at < $2) order by a.number limit $3"
     );
-    let rows = tx.query(&sql, &[now.into(), begun.into(), limit.into()]).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        found.push(action(tx, row).await?);
-    }
-    Ok(found)
+    all(tx, &sql, &[now.into(), begun.into(), limit.into()]).await
 }
 
 /// Actions that became final before a time, at most `limit`, the oldest first.
@@ -267,12 +272,7 @@ pub async fn final_before(
         "select {ACTION} from actions a where a.status not in ('Pending', 'InProgress') and a.updated_at < $1 \
          order by a.updated_at, a.number limit $2"
     );
-    let rows = tx.query(&sql, &[before.into(), limit.into()]).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        found.push(action(tx, row).await?);
-    }
-    Ok(found)
+    all(tx, &sql, &[before.into(), limit.into()]).await
 }
 
 /// Removes a final action with its commands and all they put out. Blobs of these become garbage.
@@ -293,13 +293,7 @@ pub async fn remove(tx: &mut Tx, action: i64, now: Timestamp) -> Result<(), Cata
 pub async fn list(tx: &mut Tx, page: &Page) -> Result<Vec<ActionRow>, CatalogError> {
     let (conditions, mut params) = page.conditions();
     let tail = page.tail("a.number desc", &mut params);
-    let rows =
-        tx.query(&format!("select {ACTION} from actions a where 1 = 1{conditions}{tail}"), &params).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        found.push(action(tx, row).await?);
-    }
-    Ok(found)
+    all(tx, &format!("select {ACTION} from actions a where 1 = 1{conditions}{tail}"), &params).await
 }
 
 pub async fn count(tx: &mut Tx, page: &Page) -> Result<u64, CatalogError> {
@@ -451,10 +445,5 @@ pub async fn runs(tx: &mut Tx, file: i64, version: i64, limit: i64) -> Result<Ve
         "select {ACTION} from actions a where a.number in \
          (select c.action from commands c where c.file = $1 and c.version = $2) order by a.number desc limit $3"
     );
-    let rows = tx.query(&sql, &[file.into(), version.into(), limit.into()]).await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
-        found.push(action(tx, row).await?);
-    }
-    Ok(found)
+    all(tx, &sql, &[file.into(), version.into(), limit.into()]).await
 }
