@@ -1,10 +1,13 @@
 //! The simulation of the original holds what it says of itself.
 
+mod machines;
+mod sign_in;
+
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::original::{Fault, Original};
+use crate::original::{Fault, Original, StoredFile};
 
 /// A client that has signed in, with no manners of its own: it neither waits nor repeats.
 struct Client<'a> {
@@ -91,7 +94,7 @@ async fn a_file_has_eight_properties_and_no_more() {
     assert_eq!(answer.headers()["odata-version"], "4.0");
     assert!(!answer.headers().contains_key("etag"));
     let text = answer.text().await.unwrap();
-    let stored = original.file("triage.PS1").expect("stored");
+    let stored: StoredFile = original.file("triage.PS1").expect("stored");
     let time = stored.creation_time;
     let expected = format!(
         r##"{{"@odata.context":"{}/api/$metadata#LibraryFiles/$entity","fileName":"Triage.ps1","sha256":"7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed","description":"First","creationTime":"{time}","lastUpdatedTime":"{time}","createdBy":"library-sync","hasParameters":false,"parametersDescription":"-Name"}}"##,
@@ -277,4 +280,20 @@ async fn faults_meet_the_calls_they_wait_for() {
     original.fail("GET", Fault::Status(500)).times(9);
     original.mend();
     assert_eq!(client.get("/api/libraryfiles").await.status(), 200);
+}
+
+#[tokio::test]
+async fn it_answers_while_the_test_blocks_and_ends_when_it_is_dropped() {
+    let original = Original::start().await;
+    let url = format!("{}/api/libraryfiles", original.url());
+    let address = original.url().trim_start_matches("http://");
+    let mut kept = std::net::TcpStream::connect(address).expect("a connection");
+    std::io::Write::write_all(&mut kept, b"GET /api/libraryfiles HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut answer = [0; 12];
+    std::io::Read::read_exact(&mut kept, &mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 401");
+    let http = http(&original, false);
+    drop(original);
+    std::io::Read::read_to_end(&mut kept, &mut Vec::new()).expect("its end");
+    http.get(url).send().await.expect_err("nobody is there");
 }

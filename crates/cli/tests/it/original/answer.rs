@@ -30,6 +30,10 @@ impl Refusal {
         Refusal::new(400, "InvalidRequestBody", "Request body is incorrect")
     }
 
+    pub(super) fn missing(parameter: &str) -> Refusal {
+        Refusal::new(400, "MissingRequiredParameter", format!("Parameter {parameter} is missing"))
+    }
+
     pub(super) fn not_found() -> Refusal {
         Refusal::new(404, "NotFound", "The requested resource was not found")
     }

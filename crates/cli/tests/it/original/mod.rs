@@ -1,5 +1,5 @@
 //! A strict simulation of the original service, Microsoft Defender for Endpoint's live response API
-//! with its sign-in, inside the test's process and on the loopback interface alone. It can do what
+//! with its sign-in, inside the test's process, on a thread of its own and the loopback interface alone. It can do what
 //! the original can and nothing more: a client that leans on an extension of jumpbag fails here.
 //!
 //! ```ignore
@@ -15,16 +15,21 @@
 //! One address plays all hosts: the API, the sign-in (`/{tenant}/oauth2/v2.0/…`) and the store that
 //! results are downloaded from. It ends when it is dropped.
 
+mod actions;
 mod answer;
+mod assertion;
 mod faults;
 mod library;
 mod line;
+mod machines;
+mod odata;
+mod options;
 mod sign_in;
 mod token;
+mod world;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -33,10 +38,11 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header, request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use percent_encoding::percent_decode_str;
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
 
-pub use faults::{Failing, Fault};
+pub use faults::Fault;
 pub use library::StoredFile;
+pub use options::Options;
 
 use answer::Refusal;
 use line::{Cut, Lines};
@@ -56,7 +62,8 @@ pub struct Original {
     service: Arc<Service>,
     url: String,
     ca: Option<(tempfile::TempDir, String)>,
-    serving: JoinHandle<()>,
+    /// Dropped with the rest, it ends the service and its connections.
+    _alive: oneshot::Sender<()>,
 }
 
 /// What the requests see.
@@ -73,83 +80,36 @@ struct State {
     library: library::Library,
     sign_in: sign_in::SignIn,
     tokens: token::Tokens,
+    machines: machines::Machines,
+    actions: actions::Actions,
+    world: world::World,
     quota: answer::Quota,
 }
 
-/// How the service is before it starts.
-#[derive(Clone)]
-pub struct Options {
-    roles: Vec<String>,
-    scopes: Vec<String>,
-    per_minute: usize,
-    per_hour: usize,
-    minute: Duration,
-    token_seconds: i64,
-    interval: u64,
-    tls: bool,
-}
-
 impl Options {
-    /// Application permissions of the app: what its tokens say under `roles`.
-    pub fn roles(mut self, roles: &[&str]) -> Options {
-        self.roles = roles.iter().map(|role| role.to_string()).collect();
-        self
-    }
-
-    /// Delegated permissions of the person who signs in: what their tokens say under `scp`.
-    pub fn scopes(mut self, scopes: &[&str]) -> Options {
-        self.scopes = scopes.iter().map(|scope| scope.to_string()).collect();
-        self
-    }
-
-    /// Calls of an app within a minute; 100 unless told.
-    pub fn per_minute(mut self, calls: usize) -> Options {
-        self.per_minute = calls;
-        self
-    }
-
-    /// Calls of an app within an hour; 1,500 unless told.
-    pub fn per_hour(mut self, calls: usize) -> Options {
-        self.per_hour = calls;
-        self
-    }
-
-    /// How long a minute of the quota lasts, for tests that cannot wait for one.
-    pub fn minute(mut self, lasts: Duration) -> Options {
-        self.minute = lasts;
-        self
-    }
-
-    /// How long tokens live; an hour unless told. 0: they are expired when they come.
-    pub fn token_seconds(mut self, seconds: i64) -> Options {
-        self.token_seconds = seconds;
-        self
-    }
-
-    /// Seconds between two polls of a device that waits for its person; 0 unless told.
-    pub fn interval(mut self, seconds: u64) -> Options {
-        self.interval = seconds;
-        self
-    }
-
-    /// HTTPS for `localhost` and `127.0.0.1`, by a certificate authority made for this one service.
-    pub fn tls(mut self) -> Options {
-        self.tls = true;
-        self
-    }
-
     pub async fn start(self) -> Original {
-        let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        tcp.set_nonblocking(true).expect("a socket that does not block");
         let scheme = if self.tls { "https" } else { "http" };
         let url = format!("{scheme}://{}", tcp.local_addr().expect("the port"));
         let (acceptor, ca) = self.tls.then(line::authority).unzip();
-        let service =
-            Arc::new(Service { options: self, issuer: token::Issuer::new(), state: Mutex::default() });
+        let issuer = token::Issuer::new();
+        let service = Arc::new(Service { options: self, issuer, state: Mutex::default() });
         let app = Router::new().fallback(entry).with_state(Arc::clone(&service));
         let app = app.into_make_service_with_connect_info::<Cut>();
-        let lines = Lines::new(tcp, acceptor);
-        let serving = tokio::spawn(async move { axum::serve(lines, app).await.expect("it serves") });
-        Original { service, url, ca, serving }
+        let (alive, ended) = oneshot::channel::<()>();
+        // A thread of its own: a test may block while it waits for a program.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(async {
+                let lines = Lines::new(tokio::net::TcpListener::from_std(tcp).expect("a socket"), acceptor);
+                tokio::select! {
+                    served = axum::serve(lines, app).into_future() => served.expect("it serves"),
+                    _ = ended => {}
+                }
+            });
+        });
+        Original { service, url, ca, _alive: alive }
     }
 }
 
@@ -160,18 +120,7 @@ impl Original {
     }
 
     pub fn options() -> Options {
-        let roles = ["Library.Manage", "Machine.LiveResponse", "Machine.Read.All", "Machine.ReadWrite.All"];
-        let scopes = ["Library.Manage", "Machine.LiveResponse", "Machine.Read", "Machine.ReadWrite"];
-        Options {
-            roles: roles.map(str::to_owned).to_vec(),
-            scopes: scopes.map(str::to_owned).to_vec(),
-            per_minute: 100,
-            per_hour: 1500,
-            minute: Duration::from_secs(60),
-            token_seconds: 3599,
-            interval: 0,
-            tls: false,
-        }
+        Options::default()
     }
 
     /// Scheme, host and port, without a slash at the end: the API's base and the sign-in's.
@@ -223,12 +172,6 @@ impl Original {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.service.state()
-    }
-}
-
-impl Drop for Original {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 
@@ -324,11 +267,26 @@ async fn answer(service: &Service, call: &Call) -> Result<Response, Refusal> {
     if let Some(answer) = sign_in::answer(service, call) {
         return Ok(answer);
     }
+    if call.segments[0] == "investigation-actions-data" {
+        return Ok(actions::download(service, call));
+    }
     let Some(path) = call.of_api() else { return Err(Refusal::not_found()) };
     let lower: Vec<String> = path.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     match lower.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["libraryfiles"] => library::files(service, call).await,
-        ["libraryfiles", _] if !path[1].contains(['(', ')']) => library::one(service, call, &path[1]),
+        ["libraryfiles", _] => library::one(service, call, &path[1]),
+        ["machines"] => machines::list(service, call),
+        ["machines", name] => machines::one(service, call, name),
+        ["machines", name, "tags"] => machines::tag(service, call, name),
+        ["machines", id, "runliveresponse"] => actions::run(service, call, id),
+        ["machineactions"] => actions::list(service, call),
+        ["machineactions", id] => actions::one(service, call, id),
+        ["machineactions", id, "cancel"] => actions::cancel(service, call, id),
+        ["machineactions", id, function] => {
+            let index = function.strip_prefix("getliveresponseresultdownloadlink(index=");
+            let index = index.and_then(|rest| rest.strip_suffix(')')).ok_or_else(Refusal::not_found)?;
+            actions::link(service, call, id, index)
+        }
         _ => Err(Refusal::not_found()),
     }
 }

@@ -5,14 +5,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use jumpbag_wire::time::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CLIENT, Call, DOMAIN, Original, SECRET, Service, TENANT};
+use super::{CLIENT, Call, DOMAIN, Original, SECRET, Service, TENANT, assertion};
 
 /// Resources whose tokens the API accepts.
 const RESOURCES: [&str; 8] = [
@@ -79,9 +76,9 @@ impl Original {
 }
 
 /// A refusal: the status, OAuth 2.0's word, the number, the sentence.
-type Refused = (u16, &'static str, u32, String);
+pub(super) type Refused = (u16, &'static str, u32, String);
 
-fn refused(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> Refused {
+pub(super) fn refused(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> Refused {
     (status, error, number, text.into())
 }
 
@@ -266,7 +263,7 @@ fn prove(service: &Service, call: &Call, form: &Form) -> Result<(), Refused> {
             return Err(refused(400, "invalid_request", 900_144, text));
         }
         let certificate = service.state().sign_in.certificate.clone();
-        return check_assertion(certificate.as_deref(), assertion, &call.base);
+        return assertion::check(certificate.as_deref(), assertion, &call.base);
     }
     match form.get("client_secret") {
         Some(SECRET) => Ok(()),
@@ -281,47 +278,6 @@ fn prove(service: &Service, call: &Call, form: &Form) -> Result<(), Refused> {
             let text = "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.";
             Err(refused(401, "invalid_client", 7_000_218, text))
         }
-    }
-}
-
-/// The assertion names the certificate by a thumbprint, is signed with its key, is of the app, for
-/// the token endpoint, and alive.
-fn check_assertion(certificate: Option<&str>, assertion: &str, base: &str) -> Result<(), Refused> {
-    let failed = |why: &str| {
-        let text = format!(
-            "The certificate with identifier used to sign the client assertion is not registered on application. [Reason - {why}]"
-        );
-        refused(401, "invalid_client", 700_027, text)
-    };
-    let header = jsonwebtoken::decode_header(assertion).map_err(|_| failed("The assertion is malformed."))?;
-    let certificate = certificate.ok_or_else(|| failed("The key was not found."))?;
-    let body: String = certificate.lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = STANDARD.decode(body.trim()).expect("a certificate in PEM");
-    let print = |algorithm| URL_SAFE_NO_PAD.encode(aws_lc_rs::digest::digest(algorithm, &der));
-    let x5t = print(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY);
-    let x5t_s256 = print(&aws_lc_rs::digest::SHA256);
-    if header.x5t != Some(x5t) && header.x5t_s256 != Some(x5t_s256) {
-        return Err(failed("The key was not found."));
-    }
-    let key = DecodingKey::from_rsa_pem(certificate.as_bytes()).expect("a certificate with an RSA key");
-    let mut rules = Validation::new(Algorithm::RS256);
-    rules.algorithms = vec![Algorithm::RS256, Algorithm::PS256];
-    rules.set_required_spec_claims(&["aud", "exp", "iss", "sub"]);
-    rules.set_audience(&[TENANT, DOMAIN].map(|tenant| format!("{base}/{tenant}/oauth2/v2.0/token")));
-    rules.set_issuer(&[CLIENT]);
-    rules.sub = Some(CLIENT.to_owned());
-    use jsonwebtoken::errors::ErrorKind;
-    match jsonwebtoken::decode::<Value>(assertion, &key, &rules).map_err(|error| error.into_kind()) {
-        Ok(_) => Ok(()),
-        Err(ErrorKind::ExpiredSignature) => {
-            let text = "Client assertion is not within its valid time range.";
-            Err(refused(401, "invalid_client", 700_024, text))
-        }
-        Err(ErrorKind::InvalidAudience) => {
-            let text = "Client assertion audience claim does not match Realm issuer.";
-            Err(refused(401, "invalid_client", 700_023, text))
-        }
-        Err(kind) => Err(failed(&format!("The key was found, but the assertion is not valid: {kind:?}."))),
     }
 }
 
