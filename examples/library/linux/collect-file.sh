@@ -93,6 +93,9 @@ while (($#)); do
   shift
 done
 if ((${#paths[@]} == 0)); then wrong 'say which files'; fi
+for i in "${!paths[@]}"; do
+  if [[ ${paths[i]} != /* ]]; then paths[i]=$PWD/${paths[i]#./}; fi
+done
 if [[ -n $unlock && $lock == yes ]]; then wrong '--lock and --unlock exclude each other'; fi
 for tool in tar gzip mktemp stat sha256sum chmod; do
   if ! have "$tool"; then echo "this script needs \`$tool\`, which is not here" >&2; exit 1; fi

@@ -107,6 +107,7 @@ room=$((max * 1048576))
 
 if [[ $journal == yes ]] && have journalctl; then
   file=$stage/out/journal.$format
+  if [[ $format == short* ]]; then file=$stage/out/journal.txt; fi
   journalctl --no-pager --quiet --since="@$((now - hours * 3600))" --output="$format" ${units[@]+"${units[@]}"} \
     2>"$stage/complaints" </dev/null | head -c "$room" >"$file" || :
   if [[ -s $stage/complaints ]]; then

@@ -116,7 +116,7 @@ started() {
   read -r -a fields <<<"${stat##*) }"
   printf '%s' "${fields[19]}"
 }
-birth=$(started)
+birth=$(started) || { printf 'process %d has ended\n' "$pid" >&2; exit 1; }
 
 if [[ $freeze == yes && $(state "$proc") != [Tt] ]]; then
   trap '[[ $(started) != "$birth" ]] || kill -CONT "$pid" 2>/dev/null; rm -rf -- "$stage"' EXIT
