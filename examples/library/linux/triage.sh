@@ -169,7 +169,7 @@ ticks=$(getconf CLK_TCK 2>/dev/null || echo 100)
 
 host() {
   section host
-  local os='' id='' up='' address='' now booted key value
+  local os='' id='' up='' address='' name='' kernel='' now booted key value
   if [[ -r /etc/os-release ]]; then
     while IFS='=' read -r key value; do
       if [[ $key == PRETTY_NAME ]]; then value=${value#\"}; os=${value%\"}; fi
@@ -179,7 +179,9 @@ host() {
   if slurp /proc/uptime; then up=${REPLY%%.*}; fi
   printf -v now '%(%Y-%m-%dT%H:%M:%SZ)T' -1
   printf -v booted '%(%Y-%m-%dT%H:%M:%SZ)T' "$boot"
-  emit host name "$(uname -n)" os "$os" kernel "$(uname -srm)" machineId "$id" time "$now" booted "$booted" uptimeSeconds# "$up" \
+  if slurp /proc/sys/kernel/hostname; then name=${REPLY%%$'\n'*}; fi
+  if slurp /proc/version; then kernel=${REPLY%%$'\n'*}; fi
+  emit host name "$name" os "$os" kernel "$kernel" machineId "$id" time "$now" booted "$booted" uptimeSeconds# "$up" \
     asUser "${users[$EUID]:-$EUID}"
   if have ip; then
     while read -r _ key _ address _; do
@@ -270,7 +272,7 @@ processes() {
     if ! room; then break; fi
     emit process pid# "$pid" parent# "${fields[1]}" user "${users[$uid]:-$uid}" state "${fields[0]}" started "$started" name "$comm" \
       exe "$exe" sha256 "$hash" note "$note" command "$command"
-  done < <(printf '%s\n' /proc/[0-9]* | sort -t/ -k3n)
+  done < <(printf '%s\n' /proc/[0-9]* | if have sort; then sort -t/ -k3n; else while IFS= read -r dir; do echo "$dir"; done; fi)
   if [[ ${late:-no} == yes ]]; then printf 'hashing took longer than %d seconds: some programs have no SHA-256\n' "$seconds" >&2; fi
 }
 
