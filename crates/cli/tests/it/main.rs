@@ -1,4 +1,17 @@
-//! Whole-program tests of the command line.
+//! Whole-program tests of the command line: the real program, against a real server and against a strict simulation of
+//! the original.
 
 mod original;
 mod original_selftest;
+#[path = "../../../server/tests/it/support/process.rs"]
+mod process;
+mod program;
+mod server;
+
+mod files;
+mod signing_in;
+mod syncing;
+mod trouble;
+
+/// How long anything that should happen soon may take on a busy machine.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(30);
