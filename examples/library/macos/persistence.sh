@@ -94,7 +94,6 @@ while [ $# -gt 0 ]; do
 done
 whole --limit "$limit" 1 1000000
 if [ "$(uname -s 2>/dev/null)" != Darwin ]; then echo 'this script is for macOS' >&2; exit 1; fi
-tab=$(printf '\t')
 work=$(mktemp -d "${TMPDIR:-/tmp}/persistence.XXXXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -105,7 +105,6 @@ while [ -n "$left" ]; do
 done
 if [ -z "$only" ]; then wrong "--only takes some of: $sections"; fi
 if [ "$(uname -s 2>/dev/null)" != Darwin ]; then echo 'this script is for macOS' >&2; exit 1; fi
-tab=$(printf '\t')
 work=$(mktemp -d "${TMPDIR:-/tmp}/triage.XXXXXXXX")
 trap 'rm -rf -- "$work"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -177,7 +176,9 @@ processes() {
     }
     $1 ~ /^[0-9]+$/ && $2 ~ /^[0-9]+$/ {
       path = exe[$1]
-      print $1, $2, $3, $8 "-" $5 "-" $6 " " $7, path, sum[path], signature[path], after($0, 8)
+      month = (index("JanFebMarAprMayJunJulAugSepOctNovDec", $5) + 2) / 3
+      started = sprintf("%s-%02d-%02dT%sZ", $8, month, $6, $7)
+      print $1, $2, $3, started, path, sum[path], signature[path], after($0, 8)
     }' "$work/processes" | sort -n | rows process pid# parent# user started exe sha256 signature command
 }
 
@@ -214,7 +215,8 @@ autostarts() {
         printf '%s\t%s\n' "$(stat -f %Sm -t %Y-%m-%dT%H:%M:%SZ "$path" 2>/dev/null)" "$(printf '%s' "$path" | tr '\t\n' '??')"
       fi
     done
-  done | rows autostart written path
+  done >"$work/autostarts"
+  rows autostart written path <"$work/autostarts"
 }
 
 if wants host; then host; fi
