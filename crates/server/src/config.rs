@@ -11,6 +11,23 @@ pub use settings::{Settings, Tls};
 /// The defaults, as users read them.
 pub const EXAMPLE: &str = include_str!("../../../jumpbag.example.toml");
 const PREFIX: &str = "JUMPBAG_";
+/// What the command line of the library reads under the same prefix: it is no setting, and no mistake either.
+const OF_THE_COMMAND_LINE: [&str; 14] = [
+    "URL",
+    "CLOUD",
+    "AUTHORITY",
+    "TENANT",
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "CERTIFICATE",
+    "CERTIFICATE_KEY",
+    "TOKEN",
+    "SCOPE",
+    "CA_FILE",
+    "PLAIN_HTTP",
+    "PROFILE",
+    "CONFIG_DIR",
+];
 /// Names a file rather than a setting.
 const CONFIG_VARIABLE: &str = "JUMPBAG_CONFIG";
 
@@ -69,6 +86,9 @@ impl Layers {
         let mut file = flags.config.clone();
         let mut variables = Vec::new();
         for (name, value) in environment.filter(|(name, _)| name.starts_with(PREFIX)) {
+            if OF_THE_COMMAND_LINE.contains(&&name[PREFIX.len()..]) {
+                continue;
+            }
             if name == CONFIG_VARIABLE {
                 file = file.or(Some(PathBuf::from(value)));
             } else {

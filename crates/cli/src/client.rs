@@ -1,0 +1,274 @@
+//! Calls of the API: with a token, within the server's limits, again where that is safe. A call that may have been
+//! carried out without an answer is told apart from one that was refused.
+
+mod fields;
+pub mod library;
+mod pause;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::{Method, RequestBuilder, Response};
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub use fields::Fields;
+pub use library::{Entry, Sent, Source};
+
+use crate::failure::{Failure, Refusal};
+use crate::output::Output;
+use crate::profile::Session;
+use crate::progress::Progress;
+use crate::sign_in::SignIn;
+use crate::transport;
+use pause::Pause;
+
+/// A server, and who calls it.
+pub struct Client {
+    http: reqwest::Client,
+    base: String,
+    sign_in: SignIn,
+    pause: Pause,
+    /// Whether the server has ever answered in this run: only then is it worth waiting for it to come back.
+    answered: AtomicBool,
+    pub progress: Progress,
+}
+
+/// Whether a call may be made again when nobody knows whether it was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Twice is as good as once.
+    Safe,
+    /// The caller has to look first.
+    Ask,
+}
+
+/// What became of a call.
+pub enum Outcome {
+    Answered(Response),
+    /// The connection was lost, or the server failed: the call may have been carried out.
+    Unknown(Failure),
+}
+
+/// Attempts of a call while the server fails or is away.
+const ATTEMPTS: u32 = 6;
+/// What must be escaped in a segment of a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+impl Client {
+    /// # Errors
+    /// When the profile's certificates cannot be read.
+    pub fn new(session: Session, output: Output) -> Result<Client, Failure> {
+        let http = transport::client(&session.profile)?;
+        let base = session.profile.url.clone();
+        let progress = Progress::new(output);
+        let sign_in = SignIn::new(session, http.clone());
+        Ok(Client {
+            http,
+            base,
+            sign_in,
+            pause: Pause::default(),
+            answered: AtomicBool::new(false),
+            progress,
+        })
+    }
+
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    pub fn sign_in(&self) -> &SignIn {
+        &self.sign_in
+    }
+
+    /// An answer that is a success. `prepare` adds to the request what the call needs, for each attempt anew.
+    ///
+    /// # Errors
+    /// When the server refuses, or cannot be reached.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        prepare: impl Fn(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Failure> {
+        let safe = method != Method::POST && method != Method::PATCH;
+        let again = if safe { Again::Safe } else { Again::Ask };
+        match self.attempt(method, path, again, async |request| Ok(prepare(request))).await? {
+            Outcome::Answered(response) => Ok(response),
+            Outcome::Unknown(failure) => Err(failure),
+        }
+    }
+
+    /// The JSON of a `GET`.
+    ///
+    /// # Errors
+    /// Those of [`Client::call`], or the answer is no such thing.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        read(self.call(Method::GET, path, |request| request).await?).await
+    }
+
+    /// All entities of a collection as the server sent them, page after page.
+    ///
+    /// # Errors
+    /// As of [`Client::get`].
+    pub async fn all(&self, path: &str) -> Result<Vec<Box<RawValue>>, Failure> {
+        #[derive(serde::Deserialize)]
+        struct Page {
+            value: Vec<Box<RawValue>>,
+            #[serde(rename = "@odata.nextLink")]
+            next: Option<String>,
+        }
+        let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
+        while let Some(path) = next {
+            let page: Page = self.get(&path).await?;
+            all.extend(page.value);
+            next = page.next.map(|link| self.own_path(&link)).transpose()?;
+        }
+        Ok(all)
+    }
+
+    /// The path of a link that the server gave. The token goes to no other host.
+    fn own_path(&self, link: &str) -> Result<String, Failure> {
+        let url = url::Url::parse(link).ok();
+        let base = url::Url::parse(&self.base).ok();
+        match (url, base) {
+            (Some(url), Some(base)) if url.origin() == base.origin() => {
+                let path = &url[url::Position::BeforePath..];
+                Ok(path.strip_prefix(base.path().trim_end_matches('/')).unwrap_or(path).to_owned())
+            }
+            _ => Err(Failure::Here(format!(
+                "the server's next page is at `{link}`, which is another host than `{}`",
+                self.base
+            ))),
+        }
+    }
+
+    /// Makes a call until it is answered, at most [`ATTEMPTS`] times.
+    pub async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        again: Again,
+        prepare: impl AsyncFn(RequestBuilder) -> Result<RequestBuilder, Failure>,
+    ) -> Result<Outcome, Failure> {
+        let url = format!("{}{path}", self.base);
+        let (mut attempts, mut renewed) = (1, false);
+        let mut token = self.sign_in.token().await?;
+        loop {
+            self.pause.over(&self.progress).await;
+            let request = self.http.request(method.clone(), &url).bearer_auth(&token.access);
+            let failed = match prepare(request).await?.send().await {
+                Ok(response) => {
+                    self.answered.store(true, Ordering::Relaxed);
+                    let status = response.status().as_u16();
+                    match status {
+                        200..=299 | 304 => return Ok(Outcome::Answered(response)),
+                        // Nothing was carried out; what is waited for does not count as an attempt.
+                        429 => {
+                            self.pause.until(&response);
+                            continue;
+                        }
+                        401 if !renewed => {
+                            renewed = true;
+                            token = self.sign_in.instead_of(&token).await?;
+                            continue;
+                        }
+                        500 | 502 | 503 | 504 => {
+                            let wait = crate::sign_in::retry_after(response.headers());
+                            // Busy: it says itself that it has done nothing.
+                            let untouched = status == 503 && wait.is_some();
+                            Lost { failure: refusal(response).await, wait, untouched }
+                        }
+                        _ => return Err(refusal(response).await),
+                    }
+                }
+                Err(e) => {
+                    let untouched = e.is_connect();
+                    if untouched && !self.answered.load(Ordering::Relaxed) {
+                        return Err(transport::unreachable(&url, &e));
+                    }
+                    match library::broken(&e) {
+                        Some(failure) => return Err(failure),
+                        None => Lost { failure: transport::unreachable(&url, &e), wait: None, untouched },
+                    }
+                }
+            };
+            if again == Again::Ask && !failed.untouched {
+                return Ok(Outcome::Unknown(failed.failure));
+            }
+            if attempts == ATTEMPTS {
+                return Err(failed.failure);
+            }
+            self.back_off(attempts, &failed).await;
+            attempts += 1;
+        }
+    }
+
+    async fn back_off(&self, attempts: u32, failed: &Lost) {
+        let wait = failed
+            .wait
+            .map_or(Duration::from_millis(250 << attempts), |seconds| Duration::from_secs(seconds.min(60)));
+        let why = if matches!(failed.failure, Failure::Refused(_)) {
+            "the server fails"
+        } else {
+            "the server is away"
+        };
+        if wait >= Duration::from_secs(1) {
+            self.progress.waiting(wait.as_secs(), why);
+        }
+        tokio::time::sleep(wait).await;
+        self.progress.going_on();
+    }
+
+    /// Waits a little before a call whose outcome is unknown is made again.
+    pub async fn breathe(&self, attempts: u32) {
+        tokio::time::sleep(Duration::from_millis(250 << attempts.min(5))).await;
+    }
+}
+
+/// An attempt that brought no answer that counts.
+struct Lost {
+    failure: Failure,
+    wait: Option<u64>,
+    /// Nothing was carried out, so that any call may be made again.
+    untouched: bool,
+}
+
+/// A segment of a path.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// The JSON of an answer.
+///
+/// # Errors
+/// When the answer breaks off, or is no such thing.
+pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
+    let url = response.url().to_string();
+    let body = response.bytes().await.map_err(|e| transport::unreachable(&url, &e))?;
+    serde_json::from_slice(&body).map_err(|e| {
+        Failure::Here(format!("`{url}` answered what is not expected there: {e}; is it the right address?"))
+    })
+}
+
+/// What an answer that is no success says.
+pub async fn refusal(response: Response) -> Failure {
+    let status = response.status();
+    let body = response.bytes().await.unwrap_or_default();
+    let envelope: Option<jumpbag_wire::error::ErrorEnvelope> = serde_json::from_slice(&body).ok();
+    Failure::Refused(match envelope {
+        Some(envelope) => Refusal {
+            status: status.as_u16(),
+            code: envelope.error.code,
+            message: envelope.error.message,
+            target: Some(envelope.error.target).filter(|target| !target.is_empty()),
+        },
+        None => {
+            let text = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
+            let message = if text.is_empty() { "the server gave no reason".into() } else { text };
+            let code = status.canonical_reason().unwrap_or("unknown").to_owned();
+            Refusal { status: status.as_u16(), code, message, target: None }
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! The command line: what each subcommand takes and does.
+
+mod files;
+mod login;
+mod shell;
+mod sync;
+mod whoami;
+
+use clap::{Parser, Subcommand};
+
+use crate::client::Client;
+use crate::failure::{Failure, Status};
+use crate::output::Output;
+use crate::profile::Session;
+
+const EXIT: &str = "\
+Exit status: 0 done; 1 the server refused, a script failed, or something here could not be read or written;
+2 wrong usage, or with `--plan` there are changes; 3 no answer from the server.";
+
+/// A live response library as code: jumpbag's, or that of Microsoft Defender for Endpoint.
+#[derive(Parser)]
+#[command(name = "jumpbag", version, after_help = EXIT, max_term_width = 110)]
+pub struct Args {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Args, Clone)]
+pub struct Options {
+    /// Profile of `jumpbag login` to use instead of the one in use
+    #[arg(long, global = true, value_name = "NAME", env = "JUMPBAG_PROFILE", hide_env_values = true)]
+    profile: Option<String>,
+    /// Print what the server sent as JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say nothing but results and failures
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sign in, and keep how in a profile
+    Login(Box<login::Login>),
+    /// Forget a profile and its secret
+    Logout,
+    /// Who is signed in, where, with which permissions, until when
+    Whoami,
+    /// The files of the library
+    #[command(subcommand)]
+    Files(files::Command),
+    /// Make the library like a folder, or a folder like the library
+    Sync(sync::Sync),
+    /// Print a script that completes commands in a shell
+    Completions { shell: clap_complete::Shell },
+    /// Write manual pages into a folder
+    Man { folder: std::path::PathBuf },
+}
+
+impl Args {
+    pub fn output(&self) -> Output {
+        Output { json: self.options.json, quiet: self.options.quiet }
+    }
+}
+
+/// What every command has at hand.
+pub struct Context {
+    pub output: Output,
+    profile: Option<String>,
+}
+
+impl Context {
+    pub fn session(&self) -> Result<Session, Failure> {
+        Session::open(self.profile.as_deref())
+    }
+
+    pub fn client(&self) -> Result<Client, Failure> {
+        Client::new(self.session()?, self.output)
+    }
+}
+
+/// # Errors
+/// Whatever kept the command from being done.
+pub async fn run(args: Args) -> Result<Status, Failure> {
+    let output = args.output();
+    let context = Context { output, profile: args.options.profile };
+    match args.command {
+        Command::Login(login) => login::login(&context, *login).await,
+        Command::Logout => login::logout(&context),
+        Command::Whoami => whoami::whoami(&context).await,
+        Command::Files(command) => files::run(&context, command).await,
+        Command::Sync(sync) => sync::run(&context, sync).await,
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { folder } => shell::manual(output, &folder),
+    }
+}

@@ -1,0 +1,173 @@
+//! What the library has.
+
+use jumpbag_wire::time::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::picker;
+use crate::client::library::{FILES, parsed, path};
+use crate::client::{Client, Entry};
+use crate::failure::{Failure, Status};
+use crate::output::{Output, size};
+
+#[derive(clap::Args)]
+pub struct List {
+    /// Names, or patterns such as '*.ps1'; all files when there is none
+    names: Vec<String>,
+    /// A condition in OData, such as "tags/any(t: t eq 'triage')" (jumpbag only)
+    #[arg(long, value_name = "CONDITION")]
+    filter: Option<String>,
+    /// Deleted files that can be restored (jumpbag only)
+    #[arg(long, conflicts_with_all = ["names", "filter"])]
+    deleted: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Search {
+    /// Words; "two words" in quotes stand together, `*` at the end of a word means any ending, AND, OR and NOT combine
+    #[arg(required = true)]
+    words: Vec<String>,
+}
+
+pub async fn list(output: Output, client: &Client, list: List) -> Result<Status, Failure> {
+    if list.deleted {
+        return deleted(output, client).await;
+    }
+    let query = list.filter.map(|filter| format!("$filter={}", encoded(&filter)));
+    entries(output, client, query, &list.names).await
+}
+
+pub async fn search(output: Output, client: &Client, search: Search) -> Result<Status, Failure> {
+    let query = format!("$search={}", encoded(&search.words.join(" ")));
+    entries(output, client, Some(query), &[]).await
+}
+
+async fn entries(
+    output: Output,
+    client: &Client,
+    query: Option<String>,
+    names: &[String],
+) -> Result<Status, Failure> {
+    let path = query.as_ref().map_or(FILES.to_owned(), |query| format!("{FILES}?{query}"));
+    let pickers = names.iter().map(|name| picker(name)).collect::<Result<Vec<_>, _>>()?;
+    let mut raw = client.all(&path).await?;
+    let mut entries = raw.iter().map(|raw| parsed(raw.get())).collect::<Result<Vec<Entry>, _>>()?;
+    if query.is_some() && entries.iter().any(|entry| !entry.is_versioned()) {
+        return Err(Failure::Usage(format!(
+            "{} is Microsoft Defender for Endpoint, whose library cannot be searched or filtered: `jumpbag files list '*word*'` \
+             filters its list here",
+            client.base()
+        )));
+    }
+    if !names.is_empty() {
+        let wanted: Vec<bool> =
+            entries.iter().map(|entry| pickers.iter().any(|picks| picks(&entry.file_name))).collect();
+        let mut keep = wanted.iter();
+        raw.retain(|_| keep.next().copied().unwrap_or_default());
+        let mut keep = wanted.iter();
+        entries.retain(|_| keep.next().copied().unwrap_or_default());
+    }
+    if output.json {
+        output.json(&raw)?;
+        return Ok(Status::Done);
+    }
+    let versioned = entries.iter().any(Entry::is_versioned);
+    if versioned {
+        let rows = entries.iter().map(|entry| {
+            let [name, changed, by, description] = common(entry);
+            let version = entry.version.map(|version| version.to_string()).unwrap_or_default();
+            [
+                name,
+                version,
+                entry.size.map(size).unwrap_or_default(),
+                changed,
+                by,
+                entry.tags.join(","),
+                description,
+            ]
+        });
+        output.table(
+            ["name", "version", "size", "changed", "created by", "tags", "description"],
+            rows.collect(),
+        )?;
+    } else {
+        output
+            .table(["name", "changed", "created by", "description"], entries.iter().map(common).collect())?;
+    }
+    Ok(Status::Done)
+}
+
+fn common(entry: &Entry) -> [String; 4] {
+    let description = entry.description.clone().unwrap_or_default();
+    let changed = entry.last_updated_time.map(short).unwrap_or_default();
+    [entry.file_name.clone(), changed, entry.created_by.clone().unwrap_or_default(), description]
+}
+
+/// A time without its fraction.
+pub fn short(time: Timestamp) -> String {
+    Timestamp::from_secs(time.secs()).to_string()
+}
+
+async fn deleted(output: Output, client: &Client) -> Result<Status, Failure> {
+    let raw = match client.all("/api/deletedlibraryfiles").await {
+        Err(failure) if failure.is(404) => {
+            return Err(Failure::Usage(format!(
+                "{} keeps no deleted files: it is not jumpbag",
+                client.base()
+            )));
+        }
+        other => other?,
+    };
+    if output.json {
+        output.json(&raw)?;
+        return Ok(Status::Done);
+    }
+    let files = raw.iter().map(|raw| serde_json::from_str::<jumpbag_wire::library::DeletedFile>(raw.get()));
+    let rows =
+        files.collect::<Result<Vec<_>, _>>().map_err(|e| Failure::Here(format!("unknown answer: {e}")))?;
+    let rows = rows.into_iter().map(|file| {
+        let until = file.expiration_time.map_or("held".into(), short);
+        [file.id, file.file_name, short(file.deleted_time), file.deleted_by.unwrap_or_default(), until]
+    });
+    output.table(["id", "name", "deleted", "by", "kept until"], rows.collect())?;
+    Ok(Status::Done)
+}
+
+pub async fn show(output: Output, client: &Client, name: &str) -> Result<Status, Failure> {
+    let entry = client.file(name).await?;
+    if output.json {
+        // As the server has it: the original has no call for one, so it is taken from the list.
+        if entry.is_versioned() {
+            let raw: Box<serde_json::value::RawValue> = client.get(&path(name)).await?;
+            output.json(&raw)?;
+        } else {
+            let raw = client.all(FILES).await?;
+            let one = raw
+                .iter()
+                .find(|raw| parsed(raw.get()).is_ok_and(|other| other.file_name == entry.file_name));
+            output.json(&one)?;
+        }
+        return Ok(Status::Done);
+    }
+    let yes = |yes: bool| if yes { "yes" } else { "" }.to_owned();
+    output.facts(&[
+        ("name", entry.file_name),
+        ("sha256", entry.sha256),
+        ("size", entry.size.map(size).unwrap_or_default()),
+        ("version", entry.version.map(|version| version.to_string()).unwrap_or_default()),
+        ("changed", entry.last_updated_time.map(|time| time.to_string()).unwrap_or_default()),
+        ("created by", entry.created_by.unwrap_or_default()),
+        ("description", entry.description.unwrap_or_default()),
+        ("has parameters", yes(entry.has_parameters)),
+        ("parameters", entry.parameters_description.unwrap_or_default()),
+        ("tags", entry.tags.join(", ")),
+        ("platforms", entry.platforms.join(", ")),
+        ("category", entry.category.unwrap_or_default()),
+        ("instructions", entry.instructions.unwrap_or_default()),
+        ("legal hold", yes(entry.legal_hold)),
+    ])?;
+    Ok(Status::Done)
+}
+
+pub fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}

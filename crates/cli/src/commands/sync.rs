@@ -1,0 +1,173 @@
+//! `sync`: the library made like a folder, or the folder like the library.
+
+pub mod apply;
+mod pull;
+pub mod show;
+
+use std::path::{Path, PathBuf};
+
+use glob::Pattern;
+
+use super::Context;
+use crate::client::{Client, Source};
+use crate::failure::{Failure, Status};
+use crate::folder::{self, manifest};
+use crate::sync::{Lock, Plan, Wanted};
+use apply::Apply;
+
+#[derive(clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true).args(["plan", "apply", "pull"]))]
+pub struct Sync {
+    /// Folder with the files, and with library.toml if there is one
+    folder: PathBuf,
+    /// Show what would change and do nothing; exits 2 when something would
+    #[arg(long, conflicts_with = "apply")]
+    plan: bool,
+    /// Do it
+    #[arg(long)]
+    apply: bool,
+    /// The other way: write the library into the folder
+    #[arg(long, conflicts_with = "apply")]
+    pull: bool,
+    /// Show what differs in the texts of files
+    #[arg(long)]
+    diff: bool,
+    #[command(flatten)]
+    rules: Rules,
+    /// Only files whose name, or path from the folder, matches; may be given again
+    #[arg(long, value_name = "GLOB")]
+    only: Vec<String>,
+    /// The lock file, when it is not to be library.lock in the folder
+    #[arg(long, value_name = "FILE")]
+    lock: Option<PathBuf>,
+    /// How many files are sent at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+}
+
+/// What a plan may do.
+#[derive(clap::Args, Clone)]
+pub struct Rules {
+    /// Delete what is not there any more
+    #[arg(long)]
+    pub delete: bool,
+    /// How many files --delete may take, or which share of them: 5, 10%
+    #[arg(long, value_name = "LIMIT", default_value = "10%", value_parser = limit)]
+    pub max_delete: Limit,
+    /// Overwrite what somebody else changed meanwhile
+    #[arg(long)]
+    pub force: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Limit {
+    Files(usize),
+    Percent(usize),
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let wrong = |_| "expected a number of files, or a share such as 10%".to_owned();
+    Ok(match text.strip_suffix('%') {
+        Some(share) => Limit::Percent(share.parse::<u8>().map_err(wrong)?.min(100).into()),
+        None => Limit::Files(text.parse().map_err(wrong)?),
+    })
+}
+
+impl Rules {
+    pub fn plan(&self) -> crate::sync::plan::Rules {
+        crate::sync::plan::Rules { delete: self.delete, force: self.force }
+    }
+
+    /// # Errors
+    /// When more would be deleted than may be: nothing is done then.
+    pub fn check(&self, deleted: usize, all: usize) -> Result<(), Failure> {
+        let allowed = match self.max_delete {
+            Limit::Files(files) => files,
+            Limit::Percent(share) => (all * share).div_ceil(100),
+        };
+        if deleted <= allowed {
+            return Ok(());
+        }
+        let said = match self.max_delete {
+            Limit::Files(files) => files.to_string(),
+            Limit::Percent(share) => format!("{share}%"),
+        };
+        Err(Failure::Here(format!(
+            "{deleted} of {all} files would be deleted, and `--max-delete {said}` allows {allowed}: nothing was done; \
+             is it the right folder?"
+        )))
+    }
+}
+
+pub async fn run(context: &Context, sync: Sync) -> Result<Status, Failure> {
+    let only = Only::read(&sync.only)?;
+    let client = context.client()?;
+    let lock_file = sync.lock.clone().unwrap_or_else(|| sync.folder.join(folder::LOCK));
+    let lock = Lock::read(&lock_file, client.base())?;
+    if sync.pull {
+        return pull::run(context.output, &client, &sync, lock, &only).await;
+    }
+    let wanted = wanted(&sync.folder, &only)?;
+    let mut library = client.files().await?;
+    let all = library.len();
+    check_sizes(&client, &wanted, library.first().is_some_and(crate::client::Entry::is_versioned)).await?;
+    library.retain(|entry| {
+        wanted.iter().any(|file| crate::client::library::same_name(&file.name, &entry.file_name))
+            || only.takes(&entry.file_name, "")
+    });
+    let plan = Plan::make(wanted, library, Some(&lock), sync.rules.plan());
+    let steps = Apply { client, plan, lock: Some(lock), rules: sync.rules, all, jobs: sync.jobs.into() };
+    steps.run(context.output, sync.plan, sync.diff).await
+}
+
+/// What `--only` leaves.
+pub struct Only(Vec<Pattern>);
+
+impl Only {
+    fn read(globs: &[String]) -> Result<Only, Failure> {
+        Ok(Only(globs.iter().map(|glob| manifest::pattern(glob)).collect::<Result<_, _>>()?))
+    }
+
+    fn takes(&self, name: &str, place: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|pattern| pattern.matches(name) || pattern.matches(place))
+    }
+}
+
+/// The folder's files with their digests.
+fn wanted(folder: &Path, only: &Only) -> Result<Vec<Wanted>, Failure> {
+    let mut members = manifest::members(folder)?;
+    members.retain(|member| only.takes(&member.name, &member.place));
+    let files: Vec<_> = members.iter().map(|member| (member.path.clone(), member.name.clone())).collect();
+    let read = folder::read(&files)?;
+    let wanted = members.into_iter().zip(read).map(|(member, local)| Wanted {
+        name: local.name,
+        place: member.place,
+        source: Source::File(local.path),
+        sha256: local.sha256,
+        size: local.size,
+        fields: member.fields,
+    });
+    Ok(wanted.collect())
+}
+
+/// The original's limit, which jumpbag has too where nobody set another.
+const USUAL_LIMIT: u64 = 20 << 20;
+
+/// Too large is told before anything is sent. Only a file over the usual limit makes it worth a question.
+async fn check_sizes(client: &Client, wanted: &[Wanted], versioned: bool) -> Result<(), Failure> {
+    if wanted.iter().all(|file| file.size <= USUAL_LIMIT) {
+        return Ok(());
+    }
+    let limit = match client.get::<jumpbag_wire::library::Usage>("/api/library/usage").await {
+        Ok(usage) => usage.max_file_bytes,
+        // Whether it is the original is not known of an empty library; this call tells.
+        Err(failure) if failure.is(404) && !versioned => USUAL_LIMIT,
+        Err(failure) => return Err(failure),
+    };
+    let problems: Vec<_> = wanted
+        .iter()
+        .filter(|file| file.size > limit)
+        .map(|file| format!("`{}` has {} bytes, and the server takes at most {limit}", file.place, file.size))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Here(problems.join("\n"))) }
+}

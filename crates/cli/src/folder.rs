@@ -1,0 +1,181 @@
+//! Files here: which of a folder's count, and their digests. Every problem of a folder is told at once.
+
+pub mod manifest;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use crate::failure::Failure;
+
+/// A file here that was read once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalFile {
+    pub path: PathBuf,
+    /// What it is called in the library.
+    pub name: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+/// Names in a folder that are about it rather than in it.
+pub const MANIFEST: &str = "library.toml";
+pub const LOCK: &str = "library.lock";
+
+/// Bytes hashed at a time.
+const PIECE: usize = 1 << 20;
+
+/// The files of a folder and of those in it, by their paths from there, in order. What begins with a dot does not count.
+///
+/// # Errors
+/// All that cannot be a library file or cannot be looked at.
+pub fn walk(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let root = folder.canonicalize().map_err(|e| Failure::file("read", folder, &e))?;
+    if !root.is_dir() {
+        return Err(Failure::Usage(format!("`{}` is no folder", folder.display())));
+    }
+    let (mut files, mut problems) = (Vec::new(), Vec::new());
+    let hidden = |entry: &walkdir::DirEntry| {
+        entry.depth() > 0 && entry.file_name().as_encoded_bytes().starts_with(b".")
+    };
+    let walk =
+        walkdir::WalkDir::new(&root).sort_by_file_name().into_iter().filter_entry(|entry| !hidden(entry));
+    for entry in walk {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(e) => {
+                problems.push(format!("cannot read {e}"));
+                continue;
+            }
+        };
+        let relative = entry.path().strip_prefix(&root).unwrap_or(entry.path()).to_path_buf();
+        let own = entry.depth() == 1 && (relative == Path::new(MANIFEST) || relative == Path::new(LOCK));
+        if entry.file_type().is_dir() || own {
+            continue;
+        }
+        match inside(entry.path(), &root, entry.file_type()) {
+            Ok(()) => files.push(relative),
+            Err(why) => problems.push(format!("`{}` {why}", relative.display())),
+        }
+    }
+    if problems.is_empty() { Ok(files) } else { Err(Failure::Here(problems.join("\n"))) }
+}
+
+/// A link is as good as the file that it leads to, but not out of the folder: what a repository holds may come from
+/// anybody, and the files around it are not theirs to publish.
+fn inside(path: &Path, root: &Path, kind: std::fs::FileType) -> Result<(), String> {
+    if path.file_name().is_none_or(|name| name.to_str().is_none()) {
+        return Err("has a name that is not UTF-8: rename it".into());
+    }
+    if kind.is_file() {
+        return Ok(());
+    }
+    if !kind.is_symlink() {
+        return Err("is neither a file nor a folder".into());
+    }
+    let target = path.canonicalize().map_err(|e| format!("is a link that leads nowhere: {e}"))?;
+    if !target.starts_with(root) {
+        return Err(format!(
+            "is a link to `{}`, outside the folder: copy that file here instead",
+            target.display()
+        ));
+    }
+    if target.is_dir() {
+        return Err("is a link to a folder: only links to files are followed".into());
+    }
+    Ok(())
+}
+
+/// Reads files whole, several at a time; they come back in their order.
+///
+/// # Errors
+/// All files that cannot be read, or are empty: no library keeps those.
+pub fn read(files: &[(PathBuf, String)]) -> Result<Vec<LocalFile>, Failure> {
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len()).min(8);
+    let hash = || {
+        let (mut piece, mut done) = (vec![0; PIECE], Vec::new());
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some((path, _)) = files.get(index) else { return done };
+            done.push((index, digest(path, &mut piece)));
+        }
+    };
+    let mut done: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads).map(|_| scope.spawn(hash)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    });
+    done.sort_by_key(|(index, _)| *index);
+    let (mut read, mut problems) = (Vec::with_capacity(done.len()), Vec::new());
+    for ((path, name), (_, found)) in files.iter().zip(done) {
+        match found {
+            Ok((0, _)) => {
+                problems.push(format!("`{}` is empty: a library file has at least one byte", path.display()))
+            }
+            Ok((size, sha256)) => {
+                read.push(LocalFile { path: path.clone(), name: name.clone(), size, sha256 })
+            }
+            Err(e) => problems.push(format!("cannot read `{}`: {e}", path.display())),
+        }
+    }
+    if problems.is_empty() { Ok(read) } else { Err(Failure::Here(problems.join("\n"))) }
+}
+
+fn digest(path: &Path, piece: &mut [u8]) -> std::io::Result<(u64, String)> {
+    let mut file = std::fs::File::open(path)?;
+    let (mut digest, mut size) = (Sha256::new(), 0);
+    loop {
+        match file.read(piece) {
+            Ok(0) => return Ok((size, crate::hex(&digest.finalize()))),
+            Ok(read) => {
+                digest.update(&piece[..read]);
+                size += read as u64;
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+/// Of names that are one name in a library, the paths of two.
+pub fn clash<'a>(files: impl IntoIterator<Item = (&'a str, &'a Path)>) -> Result<(), Failure> {
+    let mut seen = std::collections::HashMap::new();
+    let mut problems = Vec::new();
+    for (name, path) in files {
+        if let Some(other) = seen.insert(name.to_lowercase(), path) {
+            problems.push(format!(
+                "`{}` and `{}` would both be `{name}` in the library, where the case of letters does not count",
+                other.display(),
+                path.display()
+            ));
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Here(problems.join("\n"))) }
+}
+
+/// Writes a file whole or not at all, beside its place first.
+///
+/// # Errors
+/// When it cannot be written; nothing is left behind then.
+pub fn write_whole(
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> Result<(), Failure> {
+    let failed = |e: std::io::Error| Failure::file("write", path, &e);
+    let mut file = beside(path).map_err(failed)?;
+    write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+    file.persist(path).map_err(|e| failed(e.error))?;
+    Ok(())
+}
+
+/// A temporary file in the folder of `path`, with the permissions of any other new file.
+pub fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".jumpbag-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}

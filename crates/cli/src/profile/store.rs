@@ -1,0 +1,140 @@
+//! The file of profiles, and the one of tokens beside it: only their owner can read them.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Profile, secrets};
+use crate::failure::Failure;
+
+/// All profiles, and which of them is in use.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    current: Option<String>,
+    #[serde(default)]
+    profiles: BTreeMap<String, Profile>,
+}
+
+impl Store {
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read() -> Result<Store, Failure> {
+        let path = file("profiles.toml")?;
+        match std::fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text)
+                .map_err(|e| Failure::Here(format!("`{}`: {}", path.display(), e.to_string().trim_end()))),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Store::default()),
+            Err(e) => Err(Failure::file("read", &path, &e)),
+        }
+    }
+
+    /// The profile of this name, else the one in use, with its name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn profile(&self, name: Option<&str>) -> Result<(String, Profile), Failure> {
+        let Some(name) = name.or(self.current.as_deref()) else {
+            return Err(Failure::Usage(
+                "nobody has signed in: `jumpbag login --help` says how, or set JUMPBAG_URL and the like"
+                    .into(),
+            ));
+        };
+        let profile = self.profiles.get(name).ok_or_else(|| {
+            let names: Vec<_> = self.profiles.keys().map(|name| format!("`{name}`")).collect();
+            let there = if names.is_empty() {
+                "there is none".into()
+            } else {
+                format!("there are {}", names.join(", "))
+            };
+            Failure::Usage(format!("no profile is called `{name}`; {there}"))
+        })?;
+        Ok((name.to_owned(), profile.clone()))
+    }
+
+    /// Keeps a profile and leaves alone which one is in use.
+    pub fn keep(mut self, name: &str, mut profile: Profile) -> Result<(), Failure> {
+        if profile.keyring {
+            profile.proof = secrets::put_away(name, profile.proof)?;
+        }
+        self.profiles.insert(name.to_owned(), profile);
+        self.write()
+    }
+
+    /// Keeps a profile, which is the one in use from now on.
+    pub fn sign_in(mut self, name: &str, profile: Profile) -> Result<(), Failure> {
+        self.current = Some(name.to_owned());
+        self.keep(name, profile)
+    }
+
+    /// Forgets a profile and its secret.
+    pub fn sign_out(mut self, name: &str) -> Result<(), Failure> {
+        if let Some(profile) = self.profiles.remove(name)
+            && profile.keyring
+        {
+            secrets::forget(name)?;
+        }
+        if self.current.as_deref() == Some(name) {
+            self.current = self.profiles.keys().next().cloned();
+        }
+        self.write()
+    }
+
+    /// Where a file of the user's own lies.
+    ///
+    /// # Errors
+    /// When the environment does not say where that is.
+    pub fn file(name: &str) -> Result<PathBuf, Failure> {
+        file(name)
+    }
+
+    fn write(&self) -> Result<(), Failure> {
+        let text = toml::to_string(self).map_err(|e| Failure::Here(format!("cannot write profiles: {e}")))?;
+        write_private("profiles.toml", text.as_bytes())
+    }
+}
+
+fn file(name: &str) -> Result<PathBuf, Failure> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let folder = if let Some(own) = set("JUMPBAG_CONFIG_DIR") {
+        Some(own)
+    } else if cfg!(windows) {
+        set("APPDATA").map(|folder| folder.join("jumpbag"))
+    } else {
+        set("XDG_CONFIG_HOME")
+            .or_else(|| set("HOME").map(|home| home.join(".config")))
+            .map(|folder| folder.join("jumpbag"))
+    };
+    let folder = folder.ok_or_else(|| {
+        Failure::Usage(
+            "there is no home folder to keep profiles in: set JUMPBAG_CONFIG_DIR to a folder".into(),
+        )
+    })?;
+    Ok(folder.join(name))
+}
+
+/// Writes a file of the user's own whole or not at all; nobody else can read it.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_private(name: &str, content: &[u8]) -> Result<(), Failure> {
+    let path = file(name)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let failed = |e: &std::io::Error| Failure::file("write", &path, e);
+    make_private_folder(folder).map_err(|e| failed(&e))?;
+    // A temporary file is its owner's alone from its first moment on.
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|e| failed(&e))?;
+    file.persist(&path).map_err(|e| failed(&e.error))?;
+    Ok(())
+}
+
+fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)
+}
