@@ -1,4 +1,5 @@
 //! Whole-program tests of the command line.
 
+mod examples;
 mod original;
 mod original_selftest;
