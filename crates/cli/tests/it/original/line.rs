@@ -32,10 +32,7 @@ impl Lines {
         let (send, accepted) = mpsc::channel(16);
         tokio::spawn(async move {
             loop {
-                let (stream, from) = tokio::select! {
-                    accepted = tcp.accept() => accepted.expect("connections can be accepted"),
-                    () = send.closed() => return,
-                };
+                let (stream, from) = tcp.accept().await.expect("connections can be accepted");
                 let (send, tls) = (send.clone(), tls.clone());
                 tokio::spawn(async move {
                     let stream: Box<dyn Stream> = match tls {
