@@ -179,7 +179,7 @@ impl Home {
         let text = self.transcript.lock().expect("no test panics inside").clone();
         let mut text = text.replace(&self.folder.path().display().to_string(), "[home]");
         for (name, value) in &self.environment {
-            if name == "JUMPBAG_CLIENT_SECRET" {
+            if name == "JUMPBAG_CLIENT_SECRET" && value.len() > 10 {
                 assert!(!text.contains(value), "the program has printed the secret");
             }
         }
@@ -228,8 +228,9 @@ pub fn redacted(text: &str) -> String {
     let ids = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b";
     let times = r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z";
     let machines = r"\b[0-9a-f]{40}\b";
-    // As wide as a time, so that tables keep their shape.
     let text = Regex::new(times).expect("a pattern").replace_all(text, "[time]").into_owned();
+    let text =
+        Regex::new(r"in \d+ minutes").expect("a pattern").replace_all(&text, "in [n] minutes").into_owned();
     number(&number(&text, ids, "id"), machines, "machine")
 }
 

@@ -13,7 +13,8 @@ async fn a_secret_is_typed_once() {
     let place = server.librarian().await;
     let home = Home::new();
     home.run(&["files", "list"]).await;
-    let arguments = ["login", "--url", &place.url, "--tenant", &place.tenant, "--client-id", &place.client_id];
+    let arguments =
+        ["login", "--url", &place.url, "--tenant", &place.tenant, "--client-id", &place.client_id];
     home.run_with(&arguments, b"wrong\n").await;
     home.run(&["whoami"]).await;
     home.run_with(&arguments, b"").await;
@@ -64,8 +65,10 @@ async fn a_server_that_refuses_every_token_is_asked_twice() {
 }
 
 fn certificate(home: &Home) -> (String, String) {
-    let key = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).expect("a key");
-    let certificate = rcgen::CertificateParams::new(["app".to_owned()]).unwrap().self_signed(&key).expect("a certificate");
+    let key =
+        rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).expect("a key");
+    let certificate =
+        rcgen::CertificateParams::new(["app".to_owned()]).unwrap().self_signed(&key).expect("a certificate");
     home.write("app.pem", format!("{}{}", certificate.pem(), key.serialize_pem()));
     home.write("certificate.pem", certificate.pem());
     home.write("key.pem", key.serialize_pem());
@@ -79,11 +82,21 @@ async fn a_certificate_instead_of_a_secret() {
     let home = Home::new();
     let (pem, _) = certificate(&home);
     original.trust_certificate(&pem);
-    let base = ["login", "--url", original.url(), "--tenant", original.tenant(), "--client-id", original.client_id()];
+    let base = [
+        "login",
+        "--url",
+        original.url(),
+        "--tenant",
+        original.tenant(),
+        "--client-id",
+        original.client_id(),
+    ];
     let with = |more: &[&'static str]| [&base[..], more].concat();
     home.quietly(&with(&["--certificate", "app.pem"])).await.expect(0);
     home.quietly(&["files", "list"]).await.expect(0);
-    home.quietly(&with(&["--certificate", "certificate.pem", "--certificate-key", "key.pem"])).await.expect(0);
+    home.quietly(&with(&["--certificate", "certificate.pem", "--certificate-key", "key.pem"]))
+        .await
+        .expect(0);
     for (files, says) in [
         (&["--certificate", "certificate.pem"][..], "holds no RSA private key in PEM"),
         (&["--certificate", "other.pem"], "holds no certificate in PEM"),
@@ -102,11 +115,22 @@ async fn a_certificate_at_jumpbags_issuer() {
     let server = Jumpbag::start().await;
     let home = Home::new();
     certificate(&home);
-    let place = server.librarian().await;
     let file = home.path("certificate.pem").display().to_string();
-    server.admin(&["clients", "certificate", &place.client_id, "--add", &file]).await;
-    let login = ["login", "--url", &place.url, "--tenant", &place.tenant, "--client-id", &place.client_id];
-    home.quietly(&[&login[..], &["--certificate", "app.pem"]].concat()).await.expect(0);
+    let add = [
+        "clients",
+        "add",
+        "by certificate",
+        "--permission",
+        "Library.Manage",
+        "--certificate",
+        &file,
+        "--json",
+    ];
+    let added: serde_json::Value = serde_json::from_str(&server.admin(&add).await).expect("JSON");
+    let (tenant, id) = (added["tenant"].as_str().unwrap(), added["client_id"].as_str().unwrap());
+    let login =
+        ["login", "--url", server.url(), "--tenant", tenant, "--client-id", id, "--certificate", "app.pem"];
+    home.quietly(&login).await.expect(0);
     home.quietly(&["files", "list"]).await.expect(0);
 }
 
@@ -114,7 +138,15 @@ async fn a_certificate_at_jumpbags_issuer() {
 async fn a_user_signs_in_with_a_code() {
     let original = Original::options().scopes(&["Library.Manage"]).interval(0).start().await;
     let home = Home::new();
-    let login = ["login", "--url", original.url(), "--tenant", original.tenant(), "--client-id", original.client_id()];
+    let login = [
+        "login",
+        "--url",
+        original.url(),
+        "--tenant",
+        original.tenant(),
+        "--client-id",
+        original.client_id(),
+    ];
     let login = [&login[..], &["--device-code"]].concat();
     original.approve_device();
     let ran = home.quietly(&login).await.expect(0);

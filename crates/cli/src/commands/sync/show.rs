@@ -41,7 +41,8 @@ pub async fn plan(output: Output, client: &Client, plan: &Plan, diff: bool) -> R
             not_in_folder: plan.count(What::Extra),
         });
     }
-    let width = changes(plan).map(|step| console::measure_text_width(&shown(&step.name))).max().unwrap_or(0).min(40);
+    let width =
+        changes(plan).map(|step| console::measure_text_width(&shown(&step.name))).max().unwrap_or(0).min(40);
     for step in changes(plan) {
         let (sign, verb, style) = match step.what {
             What::Add => ('+', "add", GOOD),
@@ -53,7 +54,11 @@ pub async fn plan(output: Output, client: &Client, plan: &Plan, diff: bool) -> R
         let note = note(step);
         let name = console::pad_str(&shown(&step.name), width, console::Alignment::Left, None).into_owned();
         let line = format!("{style}{sign} {verb:8}{style:#}  {name}  {FAINT}{note}{FAINT:#}");
-        output.line(if note.is_empty() { format!("{style}{sign} {verb:8}{style:#}  {}", shown(&step.name)) } else { line })?;
+        output.line(if note.is_empty() {
+            format!("{style}{sign} {verb:8}{style:#}  {}", shown(&step.name))
+        } else {
+            line
+        })?;
         if diff {
             difference(output, client, step).await?;
         }
