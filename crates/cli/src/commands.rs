@@ -1,5 +1,7 @@
 //! The command line: what each subcommand takes and does.
 
+mod audit;
+mod bundle;
 mod files;
 mod login;
 mod shell;
@@ -53,6 +55,12 @@ enum Command {
     Files(files::Command),
     /// Make the library like a folder, or a folder like the library
     Sync(sync::Sync),
+    /// The library as one signed file, for sites that no network reaches
+    #[command(subcommand)]
+    Bundle(bundle::Command),
+    /// The log of all changes of a jumpbag server
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Print a script that completes commands in a shell
     Completions { shell: clap_complete::Shell },
     /// Write manual pages into a folder
@@ -92,6 +100,8 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         Command::Whoami => whoami::whoami(&context).await,
         Command::Files(command) => files::run(&context, command).await,
         Command::Sync(sync) => sync::run(&context, sync).await,
+        Command::Bundle(command) => bundle::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command),
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { folder } => shell::manual(output, &folder),
     }

@@ -1,6 +1,7 @@
 //! Whole-program tests of the command line: the real program, against a real server and against a strict simulation of
 //! the original.
 
+mod bundles;
 mod examples;
 mod original;
 mod original_selftest;
