@@ -1,7 +1,10 @@
 //! The command line: what each subcommand takes and does.
 
+mod actions;
 mod files;
 mod login;
+mod machines;
+mod run;
 mod shell;
 mod sync;
 mod whoami;
@@ -53,6 +56,14 @@ enum Command {
     Files(files::Command),
     /// Make the library like a folder, or a folder like the library
     Sync(sync::Sync),
+    /// The machines
+    #[command(subcommand)]
+    Machines(machines::Command),
+    /// Run a script of the library on machines, put files there, fetch files from there
+    Run(Box<run::Run>),
+    /// What machines were asked to do, and what came of it
+    #[command(subcommand)]
+    Actions(actions::Command),
     /// Print a script that completes commands in a shell
     Completions { shell: clap_complete::Shell },
     /// Write manual pages into a folder
@@ -92,6 +103,9 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         Command::Whoami => whoami::whoami(&context).await,
         Command::Files(command) => files::run(&context, command).await,
         Command::Sync(sync) => sync::run(&context, sync).await,
+        Command::Machines(command) => machines::run(&context, command).await,
+        Command::Run(run) => run::run(&context, *run).await,
+        Command::Actions(command) => actions::run(&context, command).await,
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { folder } => shell::manual(output, &folder),
     }
