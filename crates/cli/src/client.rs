@@ -56,7 +56,7 @@ pub enum Outcome {
 }
 
 /// Attempts of a call while the server fails or is away.
-const ATTEMPTS: u32 = 6;
+const ATTEMPTS: u32 = 5;
 /// What must be escaped in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 

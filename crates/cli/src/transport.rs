@@ -58,8 +58,8 @@ fn chain(error: &reqwest::Error) -> String {
     let mut next = error.source();
     while let Some(error) = next {
         let text = error.to_string();
-        // Some errors repeat what caused them.
-        if !parts.iter().any(|part| part.contains(&text)) {
+        // Some repeat what caused them, or say nothing.
+        if !text.starts_with("client error") && !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
         }
         next = error.source();

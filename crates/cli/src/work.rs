@@ -45,7 +45,7 @@ impl Done {
     }
 }
 
-/// Does `work` for all of `things`, `jobs` of them at a time. When the server is away, what was not begun is left.
+/// Does `work` for all of `things`, `jobs` of them at a time; they are told of in their order. When the server is away, what was not begun is left.
 ///
 /// # Errors
 /// When nothing can be said any more; what fails is counted.
@@ -58,7 +58,7 @@ pub async fn each<T>(
 ) -> Result<Done, Failure> {
     let mut done = Done::default();
     let all = futures_util::stream::iter(things).map(async |thing| (thing, work(thing).await));
-    let mut all = std::pin::pin!(all.buffer_unordered(jobs));
+    let mut all = std::pin::pin!(all.buffered(jobs));
     while let Some((thing, worked)) = all.next().await {
         progress.one_done();
         match worked {

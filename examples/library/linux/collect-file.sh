@@ -106,13 +106,21 @@ open() {
   if [[ -L $1 ]]; then miss "$1: it is a link to $(readlink -- "$1")"; return 1; fi
   if [[ ! -e $1 ]]; then miss "$1: there is no such file"; return 1; fi
   if [[ ! -f $1 ]]; then miss "$1: it is not a file"; return 1; fi
-  # Without permissions only root opens it.
   if ! { exec 9<"$1"; } 2>/dev/null; then miss "$1"; return 1; fi
   if [[ -L $1 || ! -f /dev/fd/9 || ! $1 -ef /dev/fd/9 ]]; then exec 9<&-; miss "$1: it was replaced meanwhile"; return 1; fi
 }
 
 if [[ -n $unlock ]]; then
   for path in "${paths[@]}"; do
+    # Who is not root cannot open it without permissions, even as its owner; then the name has to do.
+    if ((EUID != 0)) && [[ -f $path && ! -L $path && ! -r $path ]]; then
+      if chmod -- "$unlock" "$path" 2>/dev/null; then
+        printf 'unlocked: %q has mode %s\n' "$path" "$unlock"
+      else
+        miss "$path: its mode cannot be changed"
+      fi
+      continue
+    fi
     if ! open "$path"; then continue; fi
     if chmod -- "$unlock" /proc/self/fd/9 2>/dev/null; then
       printf 'unlocked: %q has mode %s\n' "$path" "$unlock"

@@ -75,7 +75,7 @@ if ([System.Environment]::OSVersion.Platform -ne [System.PlatformID]::Win32NT) {
     [Console]::Error.WriteLine('this script is for Windows')
     exit 1
 }
-$most = [long](Read-Whole '-MaxMB' $MaxMB 1 1048576) * 1MB
+$most = [long](Read-Whole '-MaxMB' $MaxMB 1 1048576) * 1048576
 $paths = @($Path.Split('|') | Where-Object { $_ -ne '' })
 if ($paths.Count -eq 0) { Stop-Usage '-Path says which files' }
 if ($Lock -and $Unlock) { Stop-Usage '-Lock and -Unlock exclude each other' }
@@ -127,7 +127,10 @@ function Get-Evidence([string]$File) {
     $item = New-Object System.IO.FileInfo ([System.IO.Path]::Combine($files, $File))
     if ([System.IO.Directory]::Exists($item.FullName)) { Write-Miss ($File + ': it is a folder'); return $null }
     if (-not $item.Exists) { Write-Miss ($File + ': there is no such file'); return $null }
-    if (($item.Attributes -band [System.IO.FileAttributes]::ReparsePoint) -ne 0) { Write-Miss ($File + ': it is a link, or not wholly on this machine'); return $null }
+    if (($item.Attributes -band [System.IO.FileAttributes]::ReparsePoint) -ne 0) {
+        Write-Miss ($File + ': it is a link, or not wholly on this machine')
+        return $null
+    }
     return $item
 }
 
@@ -173,8 +176,11 @@ function Copy-Evidence([System.IO.FileInfo]$Item, [int]$Number) {
             }
         }
     } catch { $about += 'stream: unknown' }
-    if ((Get-Sha256 $Item.FullName) -ne $sum) { Write-Miss ($Item.FullName + ': it changed while it was copied') }
-    elseif ($Lock -and (Set-Lock $Item @('/deny', '*S-1-1-0:(X)'))) { $about += 'locked: undo it by -Unlock' }
+    if ((Get-Sha256 $Item.FullName) -ne $sum) {
+        Write-Miss ($Item.FullName + ': it changed while it was copied')
+    } elseif ($Lock -and (Set-Lock $Item @('/deny', '*S-1-1-0:(X)'))) {
+        $about += 'locked: undo it by -Unlock'
+    }
     $about += ''
     foreach ($line in $about) { Write-Line $line }
     [System.IO.File]::AppendAllText((Join-Path $stage 'about.txt'), (($about -join "`r`n") + "`r`n"))

@@ -88,7 +88,7 @@ if ([System.Environment]::OSVersion.Platform -ne [System.PlatformID]::Win32NT) {
     [Console]::Error.WriteLine('this script is for Windows')
     exit 1
 }
-$most = [long](Read-Whole '-MaxMB' $MaxMB 1 1048576) * 1MB
+$most = [long](Read-Whole '-MaxMB' $MaxMB 1 1048576) * 1048576
 $maximum = Read-Whole '-Limit' $Limit 1 1000000
 $time = Read-Whole '-Seconds' $Seconds 1 86400
 $since = $null
@@ -118,7 +118,8 @@ if ($Name -ne '') {
         if ($one -eq '') { Stop-Usage '-Name takes names' }
         # Of a glob only * and ? mean something; brackets are allowed in names.
         $pattern = '^' + [regex]::Escape($one).Replace('\*', '.*').Replace('\?', '.') + '$'
-        $globs += New-Object System.Text.RegularExpressions.Regex $pattern, 'IgnoreCase, Singleline, CultureInvariant'
+        $options = [System.Text.RegularExpressions.RegexOptions]'IgnoreCase, Singleline, CultureInvariant'
+        $globs += New-Object System.Text.RegularExpressions.Regex $pattern, $options
     }
 }
 if ($wanted.Count -eq 0 -and $globs.Count -eq 0 -and $null -eq $since) {
@@ -127,7 +128,7 @@ if ($wanted.Count -eq 0 -and $globs.Count -eq 0 -and $null -eq $since) {
 $folders = @()
 if ($Path -ne '') {
     foreach ($one in $Path.Split('|')) {
-        if ($one -eq '') { Stop-Usage '-Path takes folders' }
+        if ($one -eq '' -or $one.IndexOfAny([System.IO.Path]::GetInvalidPathChars()) -ge 0) { Stop-Usage '-Path takes folders' }
         $full = [System.IO.Path]::Combine($base, $one)
         if (-not [System.IO.Directory]::Exists($full)) { Stop-Usage ('there is no folder `' + $one + '`') }
         $folders += $full

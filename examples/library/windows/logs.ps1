@@ -152,7 +152,7 @@ try {
             if ($asked.Count -gt 0) { Write-Miss ($name + ': there is no such channel') }
             continue
         }
-        if ($total -ge [long]$most * 1MB) { Write-Miss ($name + ': -MaxMB is reached'); continue }
+        if ($total -ge [long]$most * 1048576) { Write-Miss ($name + ': -MaxMB is reached'); continue }
         $count++
         $file = Join-Path $stage (('{0:d3} ' -f $count) + ($name -replace '[^A-Za-z0-9 ._-]', '_') + '.evtx')
         $said = @(Invoke-Program $tool @('export-log', $name, $file, ('/query:' + $query)))

@@ -167,7 +167,14 @@ function Get-CommandHash([string]$Command) {
 
 # A value of a key as text, or null where there is none.
 function Get-Value([string]$Key, [string]$Name) {
-    try { $item = Get-Item -LiteralPath $Key } catch { return $null }
+    try {
+        $item = Get-Item -LiteralPath $Key -ErrorAction Stop
+    } catch [System.Management.Automation.ItemNotFoundException] {
+        return $null
+    } catch {
+        Write-Miss ($Key + ': ' + $_.Exception.Message)
+        return $null
+    }
     $value = $item.GetValue($Name, $null, [Microsoft.Win32.RegistryValueOptions]::DoNotExpandEnvironmentNames)
     if ($null -eq $value) { return $null }
     return (@($value) -join '; ')
@@ -175,11 +182,19 @@ function Get-Value([string]$Key, [string]$Name) {
 
 # All values of a key, one found each.
 function Show-Values([string]$Kind, [string]$Key) {
-    if (-not (Test-Path -LiteralPath $Key)) { return }
-    try { $item = Get-Item -LiteralPath $Key } catch { Write-Miss ($Key + ': ' + $_.Exception.Message); return }
+    try {
+        $item = Get-Item -LiteralPath $Key -ErrorAction Stop
+    } catch [System.Management.Automation.ItemNotFoundException] {
+        return
+    } catch {
+        Write-Miss ($Key + ': ' + $_.Exception.Message)
+        return
+    }
     foreach ($name in $item.GetValueNames()) {
         $value = $item.GetValue($name, $null, [Microsoft.Win32.RegistryValueOptions]::DoNotExpandEnvironmentNames)
-        Write-Found $Kind ([ordered]@{ place = $item.Name; name = $name; command = (@($value) -join '; '); user = $null; state = $null; sha256 = $null })
+        Write-Found $Kind ([ordered]@{
+            place = $item.Name; name = $name; command = (@($value) -join '; '); user = $null; state = $null; sha256 = $null
+        })
     }
 }
 
@@ -187,13 +202,14 @@ function Show-Values([string]$Kind, [string]$Key) {
 function Show-Value([string]$Kind, [string]$Key, [string]$Name) {
     $value = Get-Value $Key $Name
     if (-not [string]::IsNullOrEmpty($value)) {
-        Write-Found $Kind ([ordered]@{ place = $Key.Replace('Registry::', ''); name = $Name; command = $value; user = $null; state = $null; sha256 = $null })
+        Write-Found $Kind ([ordered]@{
+            place = $Key.Replace('Registry::', ''); name = $Name; command = $value; user = $null; state = $null; sha256 = $null
+        })
     }
 }
 
 # One value of each key below a key.
 function Show-Below([string]$Kind, [string]$Key, [string]$Name) {
-    if (-not (Test-Path -LiteralPath $Key)) { return }
     foreach ($child in @(Get-ChildItem -LiteralPath $Key -ErrorAction SilentlyContinue)) {
         Show-Value $Kind ('Registry::' + $child.Name) $Name
     }
@@ -248,7 +264,9 @@ Invoke-Part 'scheduled tasks' {
 }
 Invoke-Part 'WMI subscriptions' {
     foreach ($filter in @(Get-CimInstance -Namespace 'root/subscription' -ClassName __EventFilter)) {
-        Write-Found 'wmi-filter' ([ordered]@{ place = $filter.EventNamespace; name = $filter.Name; command = $filter.Query; user = $null; state = $null; sha256 = $null })
+        Write-Found 'wmi-filter' ([ordered]@{
+            place = $filter.EventNamespace; name = $filter.Name; command = $filter.Query; user = $null; state = $null; sha256 = $null
+        })
     }
     foreach ($consumer in @(Get-CimInstance -Namespace 'root/subscription' -ClassName __EventConsumer)) {
         $command = ''
@@ -268,7 +286,9 @@ Invoke-Part 'WMI subscriptions' {
 }
 Invoke-Part 'Run keys of the machine' {
     foreach ($base in @(($machine + $current), ($machine + $current32))) {
-        foreach ($name in @('Run', 'RunOnce', 'RunServices', 'RunServicesOnce', 'Policies\Explorer\Run')) { Show-Values 'run' ($base + '\' + $name) }
+        foreach ($name in @('Run', 'RunOnce', 'RunServices', 'RunServicesOnce', 'Policies\Explorer\Run')) {
+            Show-Values 'run' ($base + '\' + $name)
+        }
     }
 }
 Invoke-Part 'keys of users' {
@@ -286,17 +306,19 @@ Invoke-Part 'keys of users' {
         Show-Value 'screen-saver' ($base + '\Control Panel\Desktop') 'SCRNSAVE.EXE'
         Show-Value 'command-processor' ($base + '\SOFTWARE\Microsoft\Command Processor') 'AutoRun'
     }
-    foreach ($profile in @(Get-CimInstance -ClassName Win32_UserProfile -Filter 'Special = FALSE')) {
-        if (-not $loaded.ContainsKey($profile.SID)) {
-            Write-Found 'not-loaded' ([ordered]@{ place = $profile.LocalPath; name = $profile.SID; command = $null; user = $null; state = $null; sha256 = $null })
+    foreach ($account in @(Get-CimInstance -ClassName Win32_UserProfile -Filter 'Special = FALSE')) {
+        if (-not $loaded.ContainsKey($account.SID)) {
+            Write-Found 'not-loaded' ([ordered]@{
+                place = $account.LocalPath; name = $account.SID; command = $null; user = $null; state = $null; sha256 = $null
+            })
         }
     }
 }
 Invoke-Part 'start-up folders' {
     $folders = @((Join-Path $env:ProgramData 'Microsoft\Windows\Start Menu\Programs\Startup'))
-    foreach ($profile in @(Get-CimInstance -ClassName Win32_UserProfile -Filter 'Special = FALSE')) {
-        if (-not [string]::IsNullOrEmpty($profile.LocalPath)) {
-            $folders += (Join-Path $profile.LocalPath 'AppData\Roaming\Microsoft\Windows\Start Menu\Programs\Startup')
+    foreach ($account in @(Get-CimInstance -ClassName Win32_UserProfile -Filter 'Special = FALSE')) {
+        if (-not [string]::IsNullOrEmpty($account.LocalPath)) {
+            $folders += (Join-Path $account.LocalPath 'AppData\Roaming\Microsoft\Windows\Start Menu\Programs\Startup')
         }
     }
     foreach ($folder in $folders) {
@@ -314,7 +336,9 @@ Invoke-Part 'start-up folders' {
     }
 }
 Invoke-Part 'keys of the machine' {
-    foreach ($name in @('Shell', 'Userinit', 'Taskman', 'AppSetup', 'VmApplet', 'GinaDLL', 'mpnotify')) { Show-Value 'winlogon' ($machine + $nt + '\Winlogon') $name }
+    foreach ($name in @('Shell', 'Userinit', 'Taskman', 'AppSetup', 'VmApplet', 'GinaDLL', 'mpnotify')) {
+        Show-Value 'winlogon' ($machine + $nt + '\Winlogon') $name
+    }
     Show-Below 'winlogon' ($machine + $nt + '\Winlogon\Notify') 'DllName'
     foreach ($base in @('\SOFTWARE\Microsoft\Windows NT\CurrentVersion', '\SOFTWARE\WOW6432Node\Microsoft\Windows NT\CurrentVersion')) {
         Show-Below 'debugger' ($machine + $base + '\Image File Execution Options') 'Debugger'
@@ -324,7 +348,9 @@ Invoke-Part 'keys of the machine' {
     $control = $machine + '\SYSTEM\CurrentControlSet\Control'
     Show-Values 'appcert' ($control + '\Session Manager\AppCertDlls')
     foreach ($name in @('BootExecute', 'SetupExecute', 'Execute')) { Show-Value 'boot' ($control + '\Session Manager') $name }
-    foreach ($name in @('Authentication Packages', 'Security Packages', 'Notification Packages')) { Show-Value 'lsa' ($control + '\Lsa') $name }
+    foreach ($name in @('Authentication Packages', 'Security Packages', 'Notification Packages')) {
+        Show-Value 'lsa' ($control + '\Lsa') $name
+    }
     Show-Value 'lsa' ($control + '\Lsa\OSConfig') 'Security Packages'
     Show-Value 'lsa' ($control + '\SecurityProviders') 'SecurityProviders'
     Show-Below 'print-monitor' ($control + '\Print\Monitors') 'Driver'

@@ -166,9 +166,9 @@ function Show-Users {
             }
         }
     }
-    foreach ($profile in @(Get-CimInstance -ClassName Win32_UserProfile -Filter 'Special = FALSE')) {
+    foreach ($folder in @(Get-CimInstance -ClassName Win32_UserProfile -Filter 'Special = FALSE')) {
         Write-Found 'profile' ([ordered]@{
-            sid = $profile.SID; path = $profile.LocalPath; loaded = $profile.Loaded; lastUsed = Format-Time $profile.LastUseTime
+            sid = $folder.SID; path = $folder.LocalPath; loaded = $folder.Loaded; lastUsed = Format-Time $folder.LastUseTime
         })
     }
     Invoke-Part 'sessions' {
@@ -230,7 +230,7 @@ function Show-Processes {
 
 function Show-Connections {
     $names = @{}
-    foreach ($process in @(Get-CimInstance -ClassName Win32_Process -Property ProcessId, Name, ExecutablePath)) {
+    foreach ($process in @(Get-CimInstance -ClassName Win32_Process -Property @('ProcessId', 'Name', 'ExecutablePath'))) {
         $names[[string]$process.ProcessId] = $process
     }
     foreach ($one in @(Get-NetTCPConnection)) {

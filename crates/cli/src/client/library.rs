@@ -105,12 +105,8 @@ impl Client {
                 found.ok_or_else(|| {
                     // The original's own words for a path it does not have would only mislead.
                     let message = format!("Library file {name} was not found");
-                    let refusal = if refusal.message == message {
-                        refusal
-                    } else {
-                        crate::failure::Refusal { status: 404, message, ..refusal }
-                    };
-                    Failure::Refused(refusal)
+                    let code = "ResourceNotFound".into();
+                    Failure::Refused(crate::failure::Refusal { status: 404, code, message, ..refusal })
                 })
             }
             other => other,

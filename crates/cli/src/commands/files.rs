@@ -63,10 +63,10 @@ pub async fn run(context: &Context, command: Command) -> Result<Status, Failure>
 #[derive(clap::Args, Clone, Default)]
 pub struct Said {
     /// What it is
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     description: Option<String>,
     /// What its parameters are
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     parameters: Option<String>,
     /// A tag; may be given again. An empty one takes all away
     #[arg(long = "tag", value_name = "TAG")]
@@ -113,9 +113,8 @@ async fn matching(client: &Client, names: &[String]) -> Result<Vec<Entry>, Failu
     for name in names {
         let picks = picker(name)?;
         let mut found = false;
-        for (entry, wanted) in entries.iter().zip(&mut wanted).filter(|(entry, _)| picks(&entry.file_name)) {
+        for (_, wanted) in entries.iter().zip(&mut wanted).filter(|(entry, _)| picks(&entry.file_name)) {
             (found, *wanted) = (true, true);
-            let _ = entry;
         }
         if !found {
             return Err(Failure::Refused(crate::failure::Refusal {

@@ -4,13 +4,15 @@ pub mod apply;
 mod pull;
 pub mod show;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use glob::Pattern;
 
 use super::Context;
-use crate::client::{Client, Source};
+use crate::client::library::same_name;
+use crate::client::{Client, Entry, Source};
 use crate::failure::{Failure, Status};
+use crate::folder::manifest::Member;
 use crate::folder::{self, manifest};
 use crate::sync::{Lock, Plan, Wanted};
 use apply::Apply;
@@ -103,17 +105,18 @@ pub async fn run(context: &Context, sync: Sync) -> Result<Status, Failure> {
     let only = Only::read(&sync.only)?;
     let client = context.client()?;
     let lock_file = sync.lock.clone().unwrap_or_else(|| sync.folder.join(folder::LOCK));
-    let lock = Lock::read(&lock_file, client.base())?;
+    let mut lock = Lock::read(&lock_file, client.base())?;
     if sync.pull {
         return pull::run(context.output, &client, &sync, lock, &only).await;
     }
-    let wanted = wanted(&sync.folder, &only)?;
+    let members = manifest::members(&sync.folder)?;
     let mut library = client.files().await?;
     let all = library.len();
-    check_sizes(&client, &wanted, library.first().is_some_and(crate::client::Entry::is_versioned)).await?;
+    forget_what_is_gone(&mut lock, &members, &library);
+    let wanted = wanted(members, &only)?;
+    check_sizes(&client, &wanted, library.first().is_some_and(Entry::is_versioned)).await?;
     library.retain(|entry| {
-        wanted.iter().any(|file| crate::client::library::same_name(&file.name, &entry.file_name))
-            || only.takes(&entry.file_name, "")
+        only.takes(&entry.file_name, "") || wanted.iter().any(|file| same_name(&file.name, &entry.file_name))
     });
     let plan = Plan::make(wanted, library, Some(&lock), sync.rules.plan());
     let steps = Apply { client, plan, lock: Some(lock), rules: sync.rules, all, jobs: sync.jobs.into() };
@@ -133,9 +136,18 @@ impl Only {
     }
 }
 
+/// What was alike once and is on neither side any more is like what never was.
+fn forget_what_is_gone(lock: &mut Lock, members: &[Member], library: &[Entry]) {
+    for name in lock.names() {
+        let here = members.iter().any(|member| same_name(&member.name, &name));
+        if !here && !library.iter().any(|entry| same_name(&entry.file_name, &name)) {
+            lock.forget(&name);
+        }
+    }
+}
+
 /// The folder's files with their digests.
-fn wanted(folder: &Path, only: &Only) -> Result<Vec<Wanted>, Failure> {
-    let mut members = manifest::members(folder)?;
+fn wanted(mut members: Vec<Member>, only: &Only) -> Result<Vec<Wanted>, Failure> {
     members.retain(|member| only.takes(&member.name, &member.place));
     let files: Vec<_> = members.iter().map(|member| (member.path.clone(), member.name.clone())).collect();
     let read = folder::read(&files)?;

@@ -141,13 +141,14 @@ pub fn tidy(tags: Vec<String>) -> Vec<String> {
 }
 
 /// Writes into the manifest of a folder what a server says of its files, where the manifest does not say it; all else in
-/// it stays, comments too. How many files are described anew.
+/// it stays, comments too; takes out the files that were removed. How many files are described anew.
 ///
 /// # Errors
 /// When the manifest cannot be read or written.
 pub fn describe(
     folder: &Path,
     files: &[(String, Fields, &Entry)],
+    removed: &[String],
     only_count: bool,
 ) -> Result<usize, Failure> {
     let path = folder.join(MANIFEST);
@@ -158,7 +159,10 @@ pub fn describe(
     };
     let mut document: toml_edit::DocumentMut =
         text.parse().map_err(|e| Failure::Here(format!("`{}`: {e}", path.display())))?;
-    let mut described = 0;
+    let (mut described, mut forgotten) = (0, 0);
+    if let Some(files) = document.get_mut("files").and_then(toml_edit::Item::as_table_like_mut) {
+        forgotten = removed.iter().filter_map(|place| files.remove(place)).count();
+    }
     for (place, fields, entry) in files {
         let news = news(fields, entry);
         if news.is_empty() {
@@ -179,7 +183,7 @@ pub fn describe(
             table.insert(property, toml_edit::value(value));
         }
     }
-    if described > 0 && !only_count {
+    if described + forgotten > 0 && !only_count {
         let text = document.to_string();
         super::write_whole(&path, |file| std::io::Write::write_all(file, text.as_bytes()))?;
     }

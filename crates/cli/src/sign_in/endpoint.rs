@@ -220,8 +220,9 @@ pub fn user_scope(profile: &Profile) -> String {
 
 impl Denied {
     pub fn failure(self, status: u16) -> Failure {
-        // Entra ID's description has lines with ids and times behind the first one.
-        let first = self.error_description.lines().next().unwrap_or_default().trim();
+        // Entra ID's description goes on with ids and times, of which one is told anyway.
+        let first = self.error_description.lines().next().unwrap_or_default();
+        let first = first.split(" Trace ID:").next().unwrap_or_default().trim();
         let message = if first.is_empty() { "the issuer gives no token".into() } else { first.to_owned() };
         Failure::Refused(Refusal { status, code: self.error, message, target: self.correlation_id })
     }

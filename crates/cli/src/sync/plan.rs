@@ -95,11 +95,15 @@ fn decide(wanted: Wanted, entry: Option<Entry>, lock: Option<&Lock>, rules: Rule
         return Step { what, name, wanted: Some(wanted), entry: None, differing: Vec::new(), why };
     };
     let differing = wanted.fields.differing(&entry);
+    let theirs = match locked {
+        Some(locked) => (!locked.is(&entry)).then(|| changed(&entry)),
+        None => lock.is_some_and(Lock::is_known).then(|| added(&entry)),
+    };
     let same_bytes = entry.sha256 == wanted.sha256;
     let (what, why) = if same_bytes && differing.is_empty() {
         (What::Unchanged, None)
-    } else if !rules.force && locked.is_some_and(|locked| !locked.is(&entry)) {
-        (What::Conflict, Some(changed(&entry)))
+    } else if let Some(why) = theirs.filter(|_| !rules.force) {
+        (What::Conflict, Some(why))
     } else if same_bytes {
         (What::Edit, None)
     } else {
@@ -118,10 +122,13 @@ fn unwanted(entry: Entry, lock: Option<&Lock>, rules: Rules) -> Step {
     } else if locked.is_some() {
         (What::Conflict, Some(format!("not in the folder, but {}", changed(&entry))))
     } else {
-        let by = entry.created_by.as_deref().unwrap_or("somebody");
-        (What::Conflict, Some(format!("not in the folder, but {by} added it on the server")))
+        (What::Conflict, Some(format!("not in the folder, but {}", added(&entry))))
     };
     Step { what, name: entry.file_name.clone(), wanted: None, entry: Some(entry), differing: Vec::new(), why }
+}
+
+fn added(entry: &Entry) -> String {
+    format!("{} added it on the server", entry.created_by.as_deref().unwrap_or("somebody"))
 }
 
 /// Who did it is told of a new file only; of others the list tells when.

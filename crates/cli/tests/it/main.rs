@@ -1,4 +1,29 @@
-//! Whole-program tests of the command line.
+//! Whole-program tests of the command line: the real program, against a real server and against a strict simulation of
+//! the original.
 
+mod examples;
 mod original;
 mod original_selftest;
+#[path = "../../../server/tests/it/support/process.rs"]
+mod process;
+mod program;
+mod server;
+
+mod files;
+mod signing_in;
+mod syncing;
+mod trouble;
+
+/// How long anything that should happen soon may take on a busy machine.
+pub const SOON: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Waits until something is so. Panics when it does not become so soon.
+pub async fn until(so: impl Fn() -> bool) {
+    let waited = tokio::time::timeout(SOON, async {
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(2));
+        while !so() {
+            ticks.tick().await;
+        }
+    });
+    waited.await.expect("it becomes so soon");
+}

@@ -102,6 +102,11 @@ pub async fn diff(output: Output, client: &Client, diff: Diff) -> Result<Status,
     }
     let url = answer.url().to_string();
     let patch = answer.text().await.map_err(|e| crate::transport::unreachable(&url, &e))?;
+    if patch.is_empty() {
+        output.said(format!(
+            "versions {from} and {to} have the same text; `files versions` tells what else changed"
+        ))?;
+    }
     coloured(&patch)?;
     Ok(Status::Done)
 }

@@ -107,7 +107,13 @@ async fn one(
         override_existing,
         if_match,
     };
-    let raw = client.upload(&sent, &bar).await?;
+    let raw = client.upload(&sent, &bar).await.map_err(|failure| match failure {
+        Failure::Refused(mut refusal) if refusal.message.contains("already exists") => {
+            refusal.message = "it is in the library already and is another: `--override` replaces it".into();
+            Failure::Refused(refusal)
+        }
+        other => other,
+    })?;
     if output.json {
         return Ok(Worked { json: Some(raw), ..Worked::default() });
     }

@@ -89,12 +89,6 @@ impl Apply {
         for step in self.plan.0.iter().filter(|step| step.what == What::Unchanged) {
             step.entry.iter().for_each(|entry| lock.agree(entry));
         }
-        for name in lock.names() {
-            let planned = self.plan.0.iter().any(|step| step.name.to_lowercase() == name);
-            if !planned && self.rules.delete {
-                lock.forget(&name);
-            }
-        }
     }
 
     fn say_what_is_not_kept(&self) {

@@ -114,12 +114,13 @@ async fn pairs(client: &Client, folder: &Path, only: &Only) -> Result<Vec<Pair>,
 }
 
 fn decide(pair: &Pair, lock: &Lock, sync: &Sync) -> Pulled {
-    let locked = lock.get(&pair.name).map(|locked| locked.sha256.as_str());
+    let before = lock.get(&pair.name);
+    let locked = before.map(|locked| locked.sha256.as_str());
     let force = sync.rules.force;
     match (&pair.here, &pair.there) {
         (Some((_, here)), Some(there)) if here.sha256 == there.sha256 => Pulled::Alike,
         (Some((_, here)), Some(_)) if force || locked == Some(&here.sha256) => Pulled::Write { new: false },
-        (Some(_), Some(there)) if locked == Some(&there.sha256) => {
+        (Some(_), Some(there)) if before.is_some_and(|before| before.is(there)) => {
             Pulled::Kept("it was changed here, and `--apply` brings it to the server")
         }
         (Some(_), Some(_)) => {
@@ -172,12 +173,15 @@ async fn carry_out(
 
 /// Writes into the manifest what the server says of the files and the manifest does not. How many files that are.
 fn describe(folder: &Path, decided: &[(Pair, Pulled)], only_count: bool) -> Result<usize, Failure> {
-    let mut said = Vec::new();
+    let (mut said, mut removed) = (Vec::new(), Vec::new());
     for (pair, pulled) in decided {
+        if let (Pulled::Remove(_), Some((member, _))) = (pulled, &pair.here) {
+            removed.push(member.place.clone());
+        }
         let (Some(entry), Pulled::Alike | Pulled::Write { .. }) = (&pair.there, pulled) else { continue };
         let place = pair.here.as_ref().map_or(entry.file_name.as_str(), |(member, _)| &member.place);
         let fields = pair.here.as_ref().map(|(member, _)| member.fields.clone()).unwrap_or_default();
         said.push((place.to_owned(), fields, entry));
     }
-    manifest::describe(folder, &said, only_count)
+    manifest::describe(folder, &said, &removed, only_count)
 }

@@ -41,6 +41,8 @@ pub async fn plan(output: Output, client: &Client, plan: &Plan, diff: bool) -> R
             not_in_folder: plan.count(What::Extra),
         });
     }
+    let width =
+        changes(plan).map(|step| console::measure_text_width(&shown(&step.name))).max().unwrap_or(0).min(40);
     for step in changes(plan) {
         let (sign, verb, style) = match step.what {
             What::Add => ('+', "add", GOOD),
@@ -50,11 +52,13 @@ pub async fn plan(output: Output, client: &Client, plan: &Plan, diff: bool) -> R
             _ => ('!', "conflict", BAD),
         };
         let note = note(step);
-        let space = if note.is_empty() { "" } else { "  " };
-        output.line(format!(
-            "{style}{sign} {verb:8}{style:#}  {}{space}{FAINT}{note}{FAINT:#}",
-            shown(&step.name)
-        ))?;
+        let name = console::pad_str(&shown(&step.name), width, console::Alignment::Left, None).into_owned();
+        let line = format!("{style}{sign} {verb:8}{style:#}  {name}  {FAINT}{note}{FAINT:#}");
+        output.line(if note.is_empty() {
+            format!("{style}{sign} {verb:8}{style:#}  {}", shown(&step.name))
+        } else {
+            line
+        })?;
         if diff {
             difference(output, client, step).await?;
         }
