@@ -14,6 +14,7 @@ use glob::MatchOptions;
 use super::Context;
 pub use download::{fetch, place, to_file};
 pub use history::coloured;
+pub use look::short;
 
 use crate::client::{Client, Entry, Fields};
 use crate::failure::{Failure, Status};
