@@ -1,6 +1,7 @@
 //! Whole-program tests of the command line: the real program, against a real server and against a strict simulation of
 //! the original.
 
+mod agent;
 mod examples;
 mod original;
 mod original_selftest;
@@ -9,7 +10,10 @@ mod process;
 mod program;
 mod server;
 
+mod actions;
 mod files;
+mod machines;
+mod run;
 mod signing_in;
 mod syncing;
 mod trouble;

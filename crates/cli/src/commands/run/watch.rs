@@ -37,6 +37,18 @@ struct Row {
     ended: bool,
 }
 
+/// What machines are called here: with the beginning of their ids where several have one name.
+fn told_apart(machines: &[(String, String)]) -> Vec<String> {
+    let name = |(name, id): &(String, String)| {
+        let same = |(other, _): &&(String, String)| other.eq_ignore_ascii_case(name);
+        match machines.iter().filter(same).count() {
+            0 | 1 => name.clone(),
+            _ => format!("{name} {}", id.chars().take(8).collect::<String>()),
+        }
+    };
+    machines.iter().map(name).collect()
+}
+
 impl<'a> Watch<'a> {
     /// Of machines, each by name and id.
     ///
@@ -66,7 +78,7 @@ impl<'a> Watch<'a> {
             client,
             prefix: how.prefix || machines.len() > 1,
             folders,
-            names: machines.iter().map(|(name, _)| name.clone()).collect(),
+            names: told_apart(machines),
             rows: RefCell::new(machines.iter().map(|_| Row::default()).collect()),
         })
     }
