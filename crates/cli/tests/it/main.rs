@@ -2,9 +2,12 @@
 //! the original.
 
 mod agent;
+mod bundles;
 mod examples;
 mod original;
 mod original_selftest;
+// Shared with the server's tests, which use all of it.
+#[allow(dead_code)]
 #[path = "../../../server/tests/it/support/process.rs"]
 mod process;
 mod program;

@@ -182,12 +182,17 @@ async fn what_is_refused_is_told_and_the_others_go_on() {
 #[tokio::test]
 async fn live_response_alone_is_enough() {
     let field = Field::new().await;
-    field.script("hello.sh", "#!/bin/sh\necho hello\nexit $1\n").await;
+    field.script("hello.sh", "#!/bin/sh\necho hello\necho x >hello.txt\nexit $1\n").await;
     let home = Home::at(&field.server.place(&["Machine.LiveResponse"]).await);
-    let run =
-        async |code: &str| home.run(&["run", &field.agent.machine, "hello.sh", "--wait", "--", code]).await;
+    let run = async |code: &str| {
+        let run = ["run", &field.agent.machine, "hello.sh", "--out", code, "--get", "hello.txt", "--", code];
+        home.run(&run).await
+    };
     assert_eq!(run("0").await.expect(0).stdout, "hello\n");
+    let results = |code: &str| home.names(&format!("{code}/{}", home.names(code)[0]));
+    assert_eq!(results("0"), ["hello.sh.stderr", "hello.sh.stdout", "hello.txt"]);
     let failed = run("4").await.expect(1);
+    assert_eq!(results("4"), ["hello.sh.stderr", "hello.sh.stdout"]);
     assert!(failed.stderr.contains("ended with exit code 4"), "{}", failed.stderr);
 }
 
