@@ -1,9 +1,13 @@
 //! Calls of the API: with a token, within the server's limits, again where that is safe. A call that may have been
 //! carried out without an answer is told apart from one that was refused.
 
+mod events;
 mod fields;
 pub mod library;
+pub mod live;
+pub mod machines;
 mod pause;
+mod results;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

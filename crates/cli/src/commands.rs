@@ -1,7 +1,12 @@
 //! The command line: what each subcommand takes and does.
 
+mod actions;
+mod audit;
+mod bundle;
 mod files;
 mod login;
+mod machines;
+mod run;
 mod shell;
 mod sync;
 mod whoami;
@@ -14,8 +19,11 @@ use crate::output::Output;
 use crate::profile::Session;
 
 const EXIT: &str = "\
-Exit status: 0 done; 1 the server refused, a script failed, or something here could not be read or written;
-2 wrong usage, or with `--plan` there are changes; 3 no answer from the server.";
+Exit status:
+  0  done
+  1  the server refused, a script failed, or something here could not be read or written
+  2  wrong usage, or with `--plan` there are changes
+  3  no answer from the server";
 
 /// A live response library as code: jumpbag's, or that of Microsoft Defender for Endpoint.
 #[derive(Parser)]
@@ -28,6 +36,7 @@ pub struct Args {
 }
 
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Everywhere")]
 pub struct Options {
     /// Profile of `jumpbag login` to use instead of the one in use
     #[arg(long, global = true, value_name = "NAME", env = "JUMPBAG_PROFILE", hide_env_values = true)]
@@ -53,6 +62,20 @@ enum Command {
     Files(files::Command),
     /// Make the library like a folder, or a folder like the library
     Sync(sync::Sync),
+    /// The library as one signed file, for sites that no network reaches
+    #[command(subcommand)]
+    Bundle(bundle::Command),
+    /// The log of all changes of a jumpbag server
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// The machines
+    #[command(subcommand)]
+    Machines(machines::Command),
+    /// Run a script of the library on machines, put files there, fetch files from there
+    Run(Box<run::Run>),
+    /// What machines were asked to do, and what came of it
+    #[command(subcommand)]
+    Actions(actions::Command),
     /// Print a script that completes commands in a shell
     Completions { shell: clap_complete::Shell },
     /// Write manual pages into a folder
@@ -92,6 +115,11 @@ pub async fn run(args: Args) -> Result<Status, Failure> {
         Command::Whoami => whoami::whoami(&context).await,
         Command::Files(command) => files::run(&context, command).await,
         Command::Sync(sync) => sync::run(&context, sync).await,
+        Command::Bundle(command) => bundle::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command),
+        Command::Machines(command) => machines::run(&context, command).await,
+        Command::Run(run) => run::run(&context, *run).await,
+        Command::Actions(command) => actions::run(&context, command).await,
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { folder } => shell::manual(output, &folder),
     }

@@ -1,5 +1,6 @@
 //! The program: `jumpbag --help` says what it can do.
 
+mod bundle;
 mod client;
 mod commands;
 mod failure;

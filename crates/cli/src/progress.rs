@@ -34,6 +34,13 @@ impl Progress {
         self.total.enable_steady_tick(Duration::from_millis(250));
     }
 
+    /// A count of lines whose number is not known before.
+    pub fn lines(&self, what: &str) -> ProgressBar {
+        let style =
+            ProgressStyle::with_template("{pos} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        self.bars.add(ProgressBar::no_length().with_style(style).with_message(what.to_owned()))
+    }
+
     pub fn one_done(&self) {
         self.total.inc(1);
     }

@@ -1,6 +1,7 @@
 //! Entries of the audit log, and the chain through them: every entry holds the hash of the one before it, so that
 //! whoever knows the newest hash can tell whether any entry was altered, dropped, moved or slipped in.
 
+mod export;
 mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::note::hex;
 use crate::time::Timestamp;
 
+pub use export::ExportFault;
 pub use verify::{Fault, Verified, Verifier};
 
 /// The action of the entry that follows a restore from a backup: its `before.number` is the last entry of the backup,

@@ -1,17 +1,27 @@
 //! What is said about a file: compared with what a server has, and completed by it.
 
+use serde::{Deserialize, Serialize};
+
 use super::Entry;
 use crate::failure::Failure;
 
 /// What somebody wants to be said. What is none is not wanted otherwise than it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Fields {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub parameters_description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub has_parameters: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platforms: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
 }
 

@@ -12,8 +12,9 @@ use clap::Subcommand;
 use glob::MatchOptions;
 
 use super::Context;
-pub use download::{place, to_file};
+pub use download::{fetch, place, to_file};
 pub use history::coloured;
+pub use look::short;
 
 use crate::client::{Client, Entry, Fields};
 use crate::failure::{Failure, Status};
@@ -106,7 +107,7 @@ impl Said {
 ///
 /// # Errors
 /// When one of them means nothing.
-async fn matching(client: &Client, names: &[String]) -> Result<Vec<Entry>, Failure> {
+pub async fn matching(client: &Client, names: &[String]) -> Result<Vec<Entry>, Failure> {
     let entries = client.files().await?;
     let mut wanted = vec![false; entries.len()];
     for name in names {

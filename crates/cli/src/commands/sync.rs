@@ -127,7 +127,7 @@ pub async fn run(context: &Context, sync: Sync) -> Result<Status, Failure> {
 pub struct Only(Vec<Pattern>);
 
 impl Only {
-    fn read(globs: &[String]) -> Result<Only, Failure> {
+    pub fn read(globs: &[String]) -> Result<Only, Failure> {
         Ok(Only(globs.iter().map(|glob| manifest::pattern(glob)).collect::<Result<_, _>>()?))
     }
 
@@ -147,7 +147,7 @@ fn forget_what_is_gone(lock: &mut Lock, members: &[Member], library: &[Entry]) {
 }
 
 /// The folder's files with their digests.
-fn wanted(mut members: Vec<Member>, only: &Only) -> Result<Vec<Wanted>, Failure> {
+pub fn wanted(mut members: Vec<Member>, only: &Only) -> Result<Vec<Wanted>, Failure> {
     members.retain(|member| only.takes(&member.name, &member.place));
     let files: Vec<_> = members.iter().map(|member| (member.path.clone(), member.name.clone())).collect();
     let read = folder::read(&files)?;

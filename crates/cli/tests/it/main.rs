@@ -1,9 +1,12 @@
 //! Whole-program tests of the command line: the real program, against a real server and against a strict simulation of
 //! the original.
 
+mod bundles;
 mod examples;
 mod original;
 mod original_selftest;
+// Shared with the server's tests, which use all of it.
+#[allow(dead_code)]
 #[path = "../../../server/tests/it/support/process.rs"]
 mod process;
 mod program;

@@ -1,7 +1,7 @@
 //! The program under test, run as its users run it: in a folder of its own, with nothing of this machine's environment.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::sync::Mutex;
 
@@ -242,11 +242,4 @@ fn number(text: &str, pattern: &str, label: &str) -> String {
         format!("[{label}-{}]", seen.entry(found[0].to_owned()).or_insert(next))
     });
     replaced.into_owned()
-}
-
-/// The SHA-256 of a file.
-pub fn sha256(path: &Path) -> String {
-    use sha2::Digest as _;
-    let digest = sha2::Sha256::digest(std::fs::read(path).expect("a file"));
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

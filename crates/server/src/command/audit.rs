@@ -1,11 +1,11 @@
 //! `audit`: the log of all changes, verified in the database or from an export alone.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Read as _, Write};
+use std::io::{BufRead, BufReader, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use jumpbag_wire::audit::{Fault, Verified, Verifier};
+use jumpbag_wire::audit::{ExportFault, Fault, Verified, Verifier};
 use jumpbag_wire::note::PublicKey;
 
 use super::Failure;
@@ -16,8 +16,6 @@ use crate::audit::verify;
 use crate::config::Settings;
 use crate::error::Error;
 
-/// A line of an export is shorter: metadata has limits.
-const LONGEST_LINE: u64 = 64 << 20;
 /// Entries between two words about progress.
 const PROGRESS: u64 = 5000;
 
@@ -84,35 +82,25 @@ pub async fn verify(
 
 /// Verifies an export, with nothing but it and the public keys.
 pub fn verify_export(file: &Path, keys: &[String], checkpoints: &[PathBuf]) -> Result<(), Failure> {
-    let unreadable = |e: std::io::Error| Failure::Said(format!("cannot read `{}`: {e}", file.display()));
-    let mut verifier = verifier(parsed(keys)?, checkpoints)?;
+    let verifier = verifier(parsed(keys)?, checkpoints)?;
     let mut input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
+        let unreadable = |e| Failure::Said(format!("cannot read `{}`: {e}", file.display()));
         Box::new(BufReader::new(File::open(file).map_err(unreadable)?))
     };
     let terminal = std::io::stderr().is_terminal();
-    let (mut line, mut lines) = (Vec::new(), 0u64);
-    loop {
-        line.clear();
-        input.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line).map_err(unreadable)?;
-        if line.is_empty() {
-            break;
-        }
-        lines += 1;
-        let text = std::str::from_utf8(&line)
-            .map_err(|_| Failure::Said(format!("line {lines} of `{}` is not UTF-8", file.display())))?;
-        if text.trim().is_empty() {
-            continue;
-        }
-        if let Err(fault) = verifier.line(text.trim()) {
-            return Err(Failure::Said(format!("line {lines}: {fault}")));
-        }
+    let progress = |lines: u64| {
         if terminal && lines.is_multiple_of(PROGRESS) {
             eprint!("\r{lines} lines");
         }
+    };
+    match verifier.export(&mut *input, progress) {
+        Ok(verified) => say(Ok(verified)),
+        Err(ExportFault::End(fault)) => say(Err(fault)),
+        Err(fault @ ExportFault::Line(..)) => Err(Failure::Said(fault.to_string())),
+        Err(fault) => Err(Failure::Said(format!("`{}`: {fault}", file.display()))),
     }
-    say(verifier.finish())
 }
 
 fn say(found: Result<Verified, Fault>) -> Result<(), Failure> {

@@ -73,13 +73,16 @@ pub async fn to_file(
     Ok(())
 }
 
-/// Writes the bytes of a file and compares them with what the server says they are.
-async fn fetch(
+/// Writes the bytes of a file and compares them with what the server says they are; their SHA-256.
+///
+/// # Errors
+/// When the server refuses or breaks off, or they cannot be written, or are not what they should be.
+pub async fn fetch(
     client: &Client,
     entry: &Entry,
     version: Option<u64>,
     to: &mut impl Write,
-) -> Result<(), Failure> {
+) -> Result<String, Failure> {
     let answer = client.content(&entry.file_name, version).await?;
     let url = answer.url().to_string();
     // The digest of the version that came: somebody may have replaced the file since it was listed.
@@ -105,7 +108,7 @@ async fn fetch(
         let text = format!("what came ({}) has the SHA-256 {found} and not {expected}", size(count));
         return Err(Failure::Here(text));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Where a file goes. A name from a library is a name and never a path.
