@@ -12,6 +12,7 @@ mod process;
 mod program;
 mod server;
 
+mod documents;
 mod files;
 mod signing_in;
 mod syncing;
