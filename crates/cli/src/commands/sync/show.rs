@@ -143,8 +143,10 @@ async fn difference(output: Output, client: &Client, step: &Step) -> Result<(), 
                 (&format!("{} in the library", entry.file_name), &wanted.place),
             ))?;
         } else {
-            output
-                .line(format!("  the server does not give the file back: its SHA-256 is {}", entry.sha256))?;
+            output.line(format!(
+                "  the server does not give the file back: its SHA-256 is {}",
+                shown(&entry.sha256)
+            ))?;
         }
     }
     for property in &step.differing {
