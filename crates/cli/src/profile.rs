@@ -110,6 +110,18 @@ impl Session {
     }
 }
 
+/// Whether a secret may go to an address: over HTTPS, or within this machine, or where somebody said so.
+pub fn is_safe(address: &str, plain_http: bool) -> bool {
+    let Ok(url) = Url::parse(address) else { return false };
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && (loopback || plain_http))
+}
+
 impl Profile {
     fn from_environment() -> Result<Option<Profile>, Failure> {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
@@ -167,15 +179,8 @@ impl Profile {
                     "{what}: `{address}` is no address such as `https://jumpbag.example`: {e}"
                 ))
             })?;
-            let loopback = match parsed.host() {
-                Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-                Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-                Some(url::Host::Domain(name)) => name == "localhost",
-                None => false,
-            };
             match parsed.scheme() {
-                "https" => {}
-                "http" if loopback || self.plain_http => {}
+                _ if is_safe(address, self.plain_http) => {}
                 "http" => {
                     return Err(Failure::Usage(format!(
                         "{what}: `{address}` is not HTTPS, and whoever listens on the way could read the secret; \

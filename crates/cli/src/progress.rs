@@ -1,6 +1,7 @@
 //! How far long work is: a bar for each file and one for all, on a terminal only.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -15,6 +16,8 @@ pub struct Progress {
     total: ProgressBar,
     shown: bool,
     output: Output,
+    /// Bytes of files that went or came.
+    moved: Arc<AtomicU64>,
 }
 
 impl Progress {
@@ -23,7 +26,7 @@ impl Progress {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         let total = ProgressBar::hidden();
-        Progress { bars, total, shown, output }
+        Progress { bars, total, shown, output, moved: Arc::default() }
     }
 
     /// Shows how many of `things` are done.
@@ -55,7 +58,12 @@ impl Progress {
         bar.set_message(crate::output::shown(name).into_owned());
         // Above the one for all.
         let bar = if self.shown { self.bars.insert_before(&self.total, bar) } else { ProgressBar::hidden() };
-        FileBar(Arc::new(Bar(bar)))
+        FileBar(Arc::new(Bar(bar)), self.moved.clone())
+    }
+
+    /// Grows while bytes of files go or come.
+    pub fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// Says for how long and why nothing moves.
@@ -92,13 +100,14 @@ impl Progress {
 
 /// The bar of one file. The last of its clones takes it away.
 #[derive(Clone)]
-pub struct FileBar(Arc<Bar>);
+pub struct FileBar(Arc<Bar>, Arc<AtomicU64>);
 
 struct Bar(ProgressBar);
 
 impl FileBar {
     pub fn moved(&self, bytes: u64) {
         self.0.0.inc(bytes);
+        self.1.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// From the beginning: the file is sent again.

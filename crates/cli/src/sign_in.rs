@@ -104,7 +104,8 @@ impl SignIn {
 
     fn adopt(&self, current: &mut Option<Token>, access: String, lifetime: Option<i64>) -> Token {
         let said = || Claims::of(&access).and_then(|claims| claims.expires);
-        let expires = lifetime.map(|lifetime| now() + lifetime).or_else(said).unwrap_or(i64::MAX);
+        let expires =
+            lifetime.map(|lifetime| now().saturating_add(lifetime)).or_else(said).unwrap_or(i64::MAX);
         let token = Token { access, expires };
         kept::keep(&self.session, &token);
         *current = Some(token.clone());

@@ -5,7 +5,6 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::StreamExt as _;
 use reqwest::{Method, Response};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -136,10 +135,11 @@ impl Client {
         let path = format!("{ACTIONS}/{id}/GetLiveResponseResultDownloadLink(index={index})");
         let link: Link = self.get(&path).await?;
         // Without the token: the link is all that it takes, and may lead to another host.
-        let answer = match self.http.get(&link.value).send().await {
-            Ok(answer) if answer.status().is_success() => answer,
-            Ok(answer) => return Ok(Err(refusal(answer).await)),
-            Err(e) => return Ok(Err(transport::unreachable(&link.value, &e.without_url()))),
+        let answer = match transport::answer(self.http.get(&link.value).send(), || 0).await {
+            None => return Ok(Err(transport::silent(&link.value))),
+            Some(Ok(answer)) if answer.status().is_success() => answer,
+            Some(Ok(answer)) => return Ok(Err(refusal(answer).await)),
+            Some(Err(e)) => return Ok(Err(transport::unreachable(&link.value, &e.without_url()))),
         };
         let header =
             |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -169,19 +169,16 @@ fn digest(header: &str) -> Option<Vec<u8>> {
 
 /// Writes a body to a file; the failure within is a connection that broke off, `offset` how far it came.
 async fn pour(
-    answer: Response,
+    mut answer: Response,
     file: &mut File,
     offset: &mut u64,
     mut digest: Option<&mut Sha256>,
 ) -> Result<Option<Failure>, Failure> {
-    let mut url = answer.url().clone();
-    // Whoever has the link's signature has the result.
-    url.set_query(None);
-    let mut pieces = answer.bytes_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = match piece {
-            Ok(piece) => piece,
-            Err(e) => return Ok(Some(transport::unreachable(url.as_str(), &e.without_url()))),
+    loop {
+        let piece = match transport::piece(&mut answer).await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return Ok(None),
+            Err(failure) => return Ok(Some(failure)),
         };
         file.write_all(&piece).map_err(crate::failure::output_or_disk)?;
         if let Some(digest) = digest.as_deref_mut() {
@@ -189,5 +186,4 @@ async fn pour(
         }
         *offset += piece.len() as u64;
     }
-    Ok(None)
 }

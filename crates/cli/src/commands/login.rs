@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use crate::failure::{Failure, Status};
+use crate::output::shown;
 use crate::profile::{Cloud, Profile, Proof, Session, Store};
 use crate::sign_in::{Claims, Granted, Issuer, SignIn};
 use crate::transport;
@@ -86,7 +87,7 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
     Store::read()?.sign_in(&name, profile.clone())?;
     let claims = Claims::of(&token.access).unwrap_or_default();
     let who = claims.user.or(claims.name).or(claims.app).unwrap_or_else(|| login.client_id.clone());
-    context.output.said(format!("signed in to {} as {who}, profile `{name}`", profile.url))?;
+    context.output.said(format!("signed in to {} as {}, profile `{name}`", profile.url, shown(&who)))?;
     if claims.permissions.is_empty() {
         context
             .output
@@ -130,10 +131,11 @@ async fn by_device(
 ) -> Result<(Proof, Option<Granted>), Failure> {
     let issuer = Issuer::new(http, profile);
     let prompt = issuer.begin_device(profile).await?;
-    let code = crate::output::shown(&prompt.user_code).into_owned();
-    context
-        .output
-        .line(format!("Open {} and enter the code {code}", crate::output::shown(&prompt.verification_uri)))?;
+    context.output.line(format!(
+        "Open {} and enter the code {}",
+        shown(&prompt.verification_uri),
+        shown(&prompt.user_code)
+    ))?;
     context.progress_line(format!("waiting for up to {} minutes", prompt.expires_in.div_ceil(60)));
     let granted = issuer.finish_device(profile, &prompt).await?;
     let proof = match &granted.refresh {

@@ -1,6 +1,5 @@
 //! Contents as text, and what differs between two of them.
 
-use futures_util::StreamExt as _;
 use similar::TextDiff;
 
 use crate::client::{Client, Entry};
@@ -15,11 +14,10 @@ const LONGEST: usize = 4 << 20;
 /// # Errors
 /// When the server refuses, or they are too many to be compared.
 pub async fn content(client: &Client, entry: &Entry) -> Result<Vec<u8>, Failure> {
-    let answer = client.content(&entry.file_name, None).await?;
-    let url = answer.url().to_string();
-    let (mut content, mut bytes) = (Vec::new(), answer.bytes_stream());
-    while let Some(piece) = bytes.next().await {
-        content.extend_from_slice(&piece.map_err(|e| transport::unreachable(&url, &e))?);
+    let mut answer = client.content(&entry.file_name, None).await?;
+    let mut content = Vec::new();
+    while let Some(piece) = transport::piece(&mut answer).await? {
+        content.extend_from_slice(&piece);
         if content.len() > LONGEST {
             return Err(Failure::Here(format!(
                 "`{}` is larger than 4 MiB: it is not compared",

@@ -1,0 +1,6 @@
+//! Servers, issuers, folders and bundles that mean harm: no secret leaves, nothing is written outside, memory and time are
+//! bounded.
+
+mod hostile;
+mod issuer;
+mod server;
