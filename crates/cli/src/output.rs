@@ -51,7 +51,7 @@ impl Output {
 
     /// Rows under headings, as wide as the terminal at most.
     pub fn table<const N: usize>(self, headings: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
-        use comfy_table::{ContentArrangement, Table, presets};
+        use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(headings.map(str::to_uppercase));
         let stdout = console::Term::stdout();
@@ -61,8 +61,12 @@ impl Output {
         for row in rows {
             table.add_row(row.map(|cell| one_line(&cell)));
         }
-        for column in table.column_iter_mut() {
+        for (column, heading) in table.column_iter_mut().zip(headings) {
             column.set_padding((0, 2));
+            // They are copied from here.
+            if ["id", "action"].contains(&heading) {
+                column.set_constraint(ColumnConstraint::ContentWidth);
+            }
         }
         let mut stdout = anstream::stdout().lock();
         for (index, line) in table.lines().enumerate() {
