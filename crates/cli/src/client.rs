@@ -6,6 +6,7 @@ mod fields;
 pub mod library;
 pub mod live;
 pub mod machines;
+mod name;
 mod pause;
 mod results;
 
