@@ -32,7 +32,9 @@ impl Progress {
     pub fn start(&mut self, things: u64, what: &str) {
         let style = ProgressStyle::with_template("{msg} {pos}/{len} {bar:30} {elapsed}  {prefix}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.total = self.bars.add(ProgressBar::new(things).with_style(style).with_message(what.to_owned()));
+        self.total = self.bars.add(ProgressBar::new(things));
+        self.total.set_style(style);
+        self.total.set_message(what.to_owned());
         self.counted = true;
         self.total.enable_steady_tick(Duration::from_millis(250));
     }
@@ -54,14 +56,15 @@ impl Progress {
             "  {bar:20} {bytes:>10}/{total_bytes:<10} {bytes_per_sec:>12}  {msg}",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(bytes).with_style(style);
-        bar.set_message(crate::output::shown(name).into_owned());
-        // Above the one for all.
+        // It must be among the others before it is drawn for the first time.
+        let bar = ProgressBar::new(bytes);
         let bar = match (self.shown, self.counted) {
             (false, _) => ProgressBar::hidden(),
             (true, true) => self.bars.insert_before(&self.total, bar),
             (true, false) => self.bars.add(bar),
         };
+        bar.set_style(style);
+        bar.set_message(crate::output::shown(name).into_owned());
         FileBar(Arc::new(Bar(bar)))
     }
 
