@@ -6,7 +6,9 @@ use std::fmt::Write;
 use crate::peers::{JUMPBAG, NGINX, Syncs};
 use crate::physical;
 use crate::table::{Row, Table, cell, number};
-use crate::work::{action, agent, agents, concurrent, download, flat, list, search, small, start, upload};
+use crate::work::{
+    action, agent, agents, cli, concurrent, download, flat, list, search, small, start, upload,
+};
 
 struct Aim {
     what: String,
@@ -20,7 +22,7 @@ struct Aim {
 pub fn markdown(tables: &[Table], many: usize, crowd: usize) -> String {
     let mut text = String::from("### Aims\n\n| aim | target | measured | met |\n|---|---|---|---|\n");
     let tables = Tables(tables);
-    for aim in all(&tables, many).into_iter().chain(machines(&tables, crowd)) {
+    for aim in all(&tables, many).into_iter().chain(machines(&tables, crowd)).chain(command_line(&tables)) {
         let (measured, met) = match &aim.measured {
             Some((measured, true)) => (measured.as_str(), "yes"),
             Some((measured, false)) => (measured.as_str(), "**no**"),
@@ -89,6 +91,45 @@ fn machines(tables: &Tables<'_>, crowd: usize) -> Vec<Aim> {
         below(of("processor time of the server, idle"), agents::CPU, &agents, "% of a core", 5.0),
         below(of("one action on each, first result"), agents::FIRST, &agents, "ms", 1000.0),
         below(of("one action on each, last result, none lost"), agents::LAST, &agents, "ms", 60_000.0),
+    ]
+}
+
+/// What is wanted of `jumpbag`.
+fn command_line(tables: &Tables<'_>) -> Vec<Aim> {
+    let below = |what: &str, id: &str, unit: &str, most: f64| Aim {
+        what: what.into(),
+        target: format!("< {most} {unit}"),
+        measured: tables
+            .median(id, JUMPBAG)
+            .map(|median| (format!("{} {unit}", number(median)), median < most)),
+    };
+    let uploaded = |what: &str, other: &str| {
+        let ratio =
+            tables.median(cli::UPLOAD, other).zip(tables.median(cli::UPLOAD, JUMPBAG)).map(|(a, b)| a / b);
+        Aim {
+            what: format!("`files upload` of many files, faster than {what} by"),
+            target: "≥ 1.0×".into(),
+            measured: ratio.map(|ratio| (format!("{}×", number(ratio)), ratio >= 1.0)),
+        }
+    };
+    let calls = tables.row(cli::CALLS, JUMPBAG).filter(|row| !row.samples.is_empty()).map(Row::max);
+    let rate = tables.median(cli::HASHING, JUMPBAG);
+    vec![
+        Aim {
+            what: "calls of a `sync` in which nothing changed, most".into(),
+            target: "1".into(),
+            measured: calls.map(|most| (format!("{most}"), most == 1.0)),
+        },
+        Aim {
+            what: "`sync` of large files in which nothing changed".into(),
+            target: "≥ 1 GB/s".into(),
+            measured: rate.map(|rate| (format!("{} GB/s", number(rate)), rate >= 1.0)),
+        },
+        below("start of `jumpbag --version`", cli::VERSION, "ms", 10.0),
+        below("start of `jumpbag --help`", cli::HELP, "ms", 10.0),
+        below("the command line's program", cli::SIZE, "MB", 10.0),
+        uploaded("a loop of curl", cli::LOOP),
+        uploaded("rclone", cli::COPY),
     ]
 }
 
@@ -167,7 +208,7 @@ mod tests {
     #[test]
     fn without_numbers_nothing_is_met() {
         let text = markdown(&[], 100_000, 10_000);
-        assert_eq!(text.matches("| not measured | – |").count(), 16, "{text}");
+        assert_eq!(text.matches("| not measured | – |").count(), 23, "{text}");
     }
 
     #[test]
@@ -203,6 +244,27 @@ mod tests {
         for (own, shown) in [(13.0, "1.30× | yes |"), (15.0, "1.50× | **no** |")] {
             let rows = [(JUMPBAG, None, own), (NGINX, Some(Syncs::No), 10.0)];
             let text = markdown(&[table(download::ID, Unit::Milliseconds, &rows)], 100_000, 10_000);
+            assert!(text.contains(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_call_is_enough_for_a_sync_and_two_are_too_many() {
+        for (samples, shown) in
+            [(vec![1.0, 1.0], "| 1 | 1 | yes |"), (vec![1.0, 1.0, 2.0], "| 1 | 2 | **no** |")]
+        {
+            let mut calls = table(cli::CALLS, Unit::Calls, &[(JUMPBAG, None, 0.0)]);
+            calls.rows[0].samples = samples;
+            let text = markdown(&[calls], 100_000, 10_000);
+            assert!(text.contains(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_upload_that_takes_longer_than_a_loop_of_curl_is_less_than_one_time() {
+        for (own, shown) in [(10.0, "2.00× | yes |"), (40.0, "0.50× | **no** |")] {
+            let rows = [(JUMPBAG, Some(Syncs::Yes), own), (cli::LOOP, Some(Syncs::Yes), 20.0)];
+            let text = markdown(&[table(cli::UPLOAD, Unit::Milliseconds, &rows)], 100_000, 10_000);
             assert!(text.contains(shown), "{text}");
         }
     }

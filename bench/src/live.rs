@@ -31,9 +31,17 @@ pub struct Live {
     ops: SocketAddr,
 }
 
-impl Live {
-    /// A fresh server with one trivial script in its library.
-    pub fn start(bench: &Bench, name: &str) -> Result<Live> {
+/// A server that has nothing in its library yet.
+pub struct Fresh {
+    pub server: Server,
+    pub program: PathBuf,
+    pub folder: Folder,
+    /// Where it tells how it is.
+    pub ops: SocketAddr,
+}
+
+impl Fresh {
+    pub fn start(bench: &Bench, name: &str) -> Result<Fresh> {
         let (program, folder) = (bench.places.jumpbag.clone(), bench.folder(name)?);
         let (address, ops) = (free_address()?, free_address()?);
         let data = folder.path().join("data");
@@ -50,6 +58,22 @@ impl Live {
         command.args(["--set", "log_level=warn", "serve"]);
         let mut server = Server::spawn(command, address, folder.path())?;
         server.answered(&Request::bare("GET", "/api/machines", address, ""), |_| true)?;
+        Ok(Fresh { server, program, folder, ops })
+    }
+}
+
+/// What a server tells about itself, for Prometheus.
+pub fn metrics(ops: SocketAddr) -> Result<String> {
+    let request = Request::bare("GET", "/metrics", ops, "");
+    let answer = Connection::open(ops)?.send(&request, Body::Keep)?.success("metrics")?;
+    Ok(String::from_utf8_lossy(&answer.body).into_owned())
+}
+
+impl Live {
+    /// A fresh server with one trivial script in its library.
+    pub fn start(bench: &Bench, name: &str) -> Result<Live> {
+        let Fresh { server, program, folder, ops } = Fresh::start(bench, name)?;
+        let address = server.address;
         let permissions = ["Library.Manage", "Machine.LiveResponse", "Machine.Read.All"];
         let bearer = peers::bearer(&program, folder.path(), address, &permissions)?;
         let live = Live { server, program, folder, bearer, ops };
@@ -118,9 +142,7 @@ impl Live {
 
     /// Agents that are connected.
     pub fn connected(&self) -> Result<usize> {
-        let request = Request::bare("GET", "/metrics", self.ops, "");
-        let answer = Connection::open(self.ops)?.send(&request, Body::Keep)?.success("metrics")?;
-        let text = String::from_utf8_lossy(&answer.body);
+        let text = metrics(self.ops)?;
         let count = text.lines().find_map(|line| line.strip_prefix("jumpbag_agents ")?.trim().parse().ok());
         count.ok_or_else(|| "`/metrics` does not tell how many agents are connected".into())
     }

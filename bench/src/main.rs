@@ -7,6 +7,7 @@ mod http;
 mod live;
 mod load;
 mod machine;
+mod operator;
 mod peers;
 mod physical;
 mod process;
@@ -39,6 +40,9 @@ struct Arguments {
     /// The agent to measure.
     #[arg(long, value_name = "PATH", default_value = "target/agent/jumpbag-agent")]
     agent: PathBuf,
+    /// The command line to measure.
+    #[arg(long, value_name = "PATH", default_value = "target/release/jumpbag")]
+    cli: PathBuf,
     /// Where data folders are made; its filesystem is what is measured.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     dir: PathBuf,
@@ -94,6 +98,7 @@ enum Part {
     Action,
     Agent,
     Agents,
+    Cli,
 }
 
 fn main() -> ExitCode {
@@ -124,6 +129,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let places = Places {
         jumpbag: absolute(&arguments.jumpbag)?,
         agent: absolute(&arguments.agent)?,
+        cli: absolute(&arguments.cli)?,
         tools: absolute(&arguments.tools)?,
     };
     let (found, about) = find(arguments, &places)?;
@@ -163,6 +169,7 @@ fn run(part: Part, bench: &Bench) -> (String, Vec<Table>) {
         Part::Action => work::action::run(bench),
         Part::Agent => work::agent::run(bench),
         Part::Agents => work::agents::run(bench),
+        Part::Cli => work::cli::run(bench),
     };
     let text = tables.iter().map(|table| format!("{}\n", table.markdown())).collect();
     (text, tables)

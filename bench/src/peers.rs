@@ -15,11 +15,14 @@ use std::process::Command;
 use crate::Result;
 use crate::http::{Body, Connection, Content, Request};
 
-pub use jumpbag::{bearer, like_jumpbag, spoken};
+pub use jumpbag::{bearer, header, like_jumpbag, registered, spoken};
 pub use nginx::{STATIC_FOLDER, STATIC_TARGET};
+pub use s3s::rclone;
 
 /// The name under which jumpbag stands in every table.
 pub const JUMPBAG: &str = "jumpbag";
+/// The name of the peer that speaks S3.
+pub const S3S: &str = "s3s-fs";
 /// The name of the peer that also serves static lists.
 pub const NGINX: &str = "nginx";
 
@@ -71,6 +74,8 @@ pub struct Places {
     pub jumpbag: PathBuf,
     /// `jumpbag-agent`.
     pub agent: PathBuf,
+    /// The command line, `jumpbag`.
+    pub cli: PathBuf,
     pub tools: PathBuf,
 }
 

@@ -16,6 +16,12 @@ pub enum Unit {
     /// Of one core; less is better.
     Percent,
     Kibibytes,
+    /// 10⁶ bytes.
+    Megabytes,
+    /// 10⁹ bytes; more is better.
+    GigabytesPerSecond,
+    /// Less is better.
+    Calls,
     /// How many times the cost grew; no comparison between peers is made of it.
     Growth,
 }
@@ -29,6 +35,9 @@ impl Unit {
             Self::PerMinute => "a minute",
             Self::Percent => "% of a core",
             Self::Kibibytes => "KiB",
+            Self::Megabytes => "MB",
+            Self::GigabytesPerSecond => "GB/s",
+            Self::Calls => "calls",
             Self::Growth => "times",
         }
     }
@@ -115,7 +124,7 @@ impl Table {
         let ratio = match (self.unit, jumpbag) {
             (Unit::Growth, _) | (_, None) => None,
             _ if row.name == JUMPBAG => None,
-            (Unit::PerSecond, Some(own)) => Some(own / median),
+            (Unit::PerSecond | Unit::GigabytesPerSecond, Some(own)) => Some(own / median),
             (_, Some(own)) if own > 0.0 => Some(median / own),
             _ => None,
         };

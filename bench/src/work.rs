@@ -4,6 +4,7 @@
 pub mod action;
 pub mod agent;
 pub mod agents;
+pub mod cli;
 pub mod concurrent;
 pub mod download;
 pub mod flat;

@@ -63,6 +63,11 @@ impl Peer for Jumpbag {
 
 /// The header of a new client with these permissions, at the server `program` that serves `folder`.
 pub fn bearer(program: &Path, folder: &Path, address: SocketAddr, permissions: &[&str]) -> Result<String> {
+    header(address, &registered(program, folder, permissions)?)
+}
+
+/// A new client with these permissions, at the server `program` that serves `folder`: what `clients add --json` says of it.
+pub fn registered(program: &Path, folder: &Path, permissions: &[&str]) -> Result<Value> {
     let mut command = Command::new(program);
     command.arg("--data-dir").arg(folder.join("data")).current_dir(folder);
     command.args(["clients", "add", "bench", "--json"]);
@@ -70,10 +75,13 @@ pub fn bearer(program: &Path, folder: &Path, address: SocketAddr, permissions: &
     let made = crate::process::output(command)?;
     // A log line may stand beside the one JSON object.
     let json = made.find('{').zip(made.rfind('}')).map(|(from, to)| &made[from..=to]);
-    let client: Value = json
-        .and_then(|text| serde_json::from_str(text).ok())
-        .ok_or_else(|| format!("`clients add --json` printed no JSON object: {}", made.trim()))?;
-    Ok(format!("Authorization: Bearer {}\r\n", token(address, &client)?))
+    json.and_then(|text| serde_json::from_str(text).ok())
+        .ok_or_else(|| format!("`clients add --json` printed no JSON object: {}", made.trim()))
+}
+
+/// The header of a client that is registered.
+pub fn header(address: SocketAddr, client: &Value) -> Result<String> {
+    Ok(format!("Authorization: Bearer {}\r\n", token(address, client)?))
 }
 
 /// How one speaks with this header.

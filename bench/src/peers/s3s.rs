@@ -21,7 +21,7 @@ pub struct S3s {
 
 impl Peer for S3s {
     fn name(&self) -> &'static str {
-        "s3s-fs"
+        super::S3S
     }
 
     fn version(&self) -> Result<String> {
@@ -53,6 +53,17 @@ impl Peer for S3s {
         let aws = Aws { access: ACCESS, secret: SECRET, host: address.to_string(), now };
         Ok(Box::new(Spoken { address, aws }))
     }
+}
+
+/// What rclone has to be told to copy `folder` into the bucket at `address`.
+pub fn rclone(command: &mut Command, folder: &Path, address: SocketAddr) {
+    command.arg("copy").arg(folder).arg(":s3:bench").args([
+        "--s3-provider",
+        "Other",
+        "--s3-force-path-style",
+    ]);
+    command.args(["--s3-no-check-bucket", "--s3-endpoint"]).arg(format!("http://{address}"));
+    command.args(["--s3-access-key-id", ACCESS, "--s3-secret-access-key", SECRET]);
 }
 
 struct Spoken {

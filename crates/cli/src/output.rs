@@ -21,6 +21,9 @@ pub const CHANGED: Style = AnsiColor::Yellow.on_default();
 pub const FAINT: Style = Style::new().dimmed();
 pub const PLAIN: Style = Style::new();
 
+/// Columns between two of a table.
+const GAP: usize = 2;
+
 impl Output {
     /// A result: a line on standard output that `--quiet` does not take away.
     pub fn line(self, text: impl AsRef<str>) -> Result<(), Failure> {
@@ -49,29 +52,29 @@ impl Output {
         stdout.write_all(b"\n").map_err(failure::output)
     }
 
-    /// Rows under headings, as wide as the terminal at most.
+    /// Rows under headings. On a terminal a line is as wide as that at most: what comes last is cut.
     pub fn table<const N: usize>(self, headings: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
-        use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(headings.map(str::to_uppercase));
-        let stdout = console::Term::stdout();
-        if stdout.is_term() {
-            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(stdout.size().1);
-        }
-        for row in rows {
-            table.add_row(row.map(|cell| one_line(&cell)));
-        }
-        for (column, heading) in table.column_iter_mut().zip(headings) {
-            column.set_padding((0, 2));
-            // They are copied from here.
-            if ["id", "action"].contains(&heading) {
-                column.set_constraint(ColumnConstraint::ContentWidth);
+        let headings = headings.map(str::to_uppercase);
+        let rows: Vec<[String; N]> = std::iter::once(headings)
+            .chain(rows.into_iter().map(|row| row.map(|cell| one_line(&cell))))
+            .collect();
+        let mut widths = [0; N];
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = console::measure_text_width(cell).max(*width);
             }
         }
+        let terminal = console::Term::stdout();
+        let widest = if terminal.is_term() { usize::from(terminal.size().1) } else { usize::MAX };
         let mut stdout = anstream::stdout().lock();
-        for (index, line) in table.lines().enumerate() {
+        for (index, row) in rows.iter().enumerate() {
+            let cells = row.iter().zip(widths);
+            let line = cells.fold(String::new(), |line, (cell, width)| {
+                line + &console::pad_str(cell, width + GAP, console::Alignment::Left, None)
+            });
+            let line = console::truncate_str(line.trim_end(), widest, "…");
             let style = if index == 0 { FAINT } else { PLAIN };
-            writeln!(stdout, "{style}{}{style:#}", line.trim_end()).map_err(failure::output)?;
+            writeln!(stdout, "{style}{line}{style:#}").map_err(failure::output)?;
         }
         Ok(())
     }

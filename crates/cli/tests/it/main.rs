@@ -14,8 +14,10 @@ mod program;
 mod server;
 
 mod actions;
+mod documents;
 mod files;
 mod machines;
+mod real_provider;
 mod run;
 mod signing_in;
 mod syncing;

@@ -226,7 +226,7 @@ impl Ran {
 /// Ids and times by number, equal ones alike.
 pub fn redacted(text: &str) -> String {
     let ids = r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b";
-    let times = r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z";
+    let times = r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d{1,9})?Z?";
     let machines = r"\b[0-9a-f]{40}\b";
     let text = Regex::new(times).expect("a pattern").replace_all(text, "[time]").into_owned();
     let text =

@@ -67,7 +67,7 @@ pub async fn versions(output: Output, client: &Client, name: &str) -> Result<Sta
             what,
         ]
     });
-    output.table(["version", "made", "by", "size", "sha256", "what"], rows.collect())?;
+    output.table(["version", "made (utc)", "by", "size", "sha256", "what"], rows.collect())?;
     Ok(Status::Done)
 }
 

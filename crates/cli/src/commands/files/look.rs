@@ -70,41 +70,32 @@ async fn entries(
         output.json(&raw)?;
         return Ok(Status::Done);
     }
-    let versioned = entries.iter().any(Entry::is_versioned);
-    if versioned {
+    let said = |entry: &Entry| entry.description.clone().unwrap_or_default();
+    let changed = |entry: &Entry| entry.last_updated_time.map(short).unwrap_or_default();
+    if entries.iter().any(Entry::is_versioned) {
         let rows = entries.iter().map(|entry| {
-            let [name, changed, by, description] = common(entry);
             let version = entry.version.map(|version| version.to_string()).unwrap_or_default();
+            let size = entry.size.map(size).unwrap_or_default();
+            [entry.file_name.clone(), version, size, changed(entry), said(entry), entry.tags.join(",")]
+        });
+        output.table(["name", "version", "size", "changed (utc)", "description", "tags"], rows.collect())?;
+    } else {
+        let rows = entries.iter().map(|entry| {
             [
-                name,
-                version,
-                entry.size.map(size).unwrap_or_default(),
-                changed,
-                by,
-                entry.tags.join(","),
-                description,
+                entry.file_name.clone(),
+                changed(entry),
+                entry.created_by.clone().unwrap_or_default(),
+                said(entry),
             ]
         });
-        output.table(
-            ["name", "version", "size", "changed", "created by", "tags", "description"],
-            rows.collect(),
-        )?;
-    } else {
-        output
-            .table(["name", "changed", "created by", "description"], entries.iter().map(common).collect())?;
+        output.table(["name", "changed (utc)", "created by", "description"], rows.collect())?;
     }
     Ok(Status::Done)
 }
 
-fn common(entry: &Entry) -> [String; 4] {
-    let description = entry.description.clone().unwrap_or_default();
-    let changed = entry.last_updated_time.map(short).unwrap_or_default();
-    [entry.file_name.clone(), changed, entry.created_by.clone().unwrap_or_default(), description]
-}
-
-/// A time without its fraction.
+/// A time in UTC, to the second.
 pub fn short(time: Timestamp) -> String {
-    Timestamp::from_secs(time.secs()).to_string()
+    Timestamp::from_secs(time.secs()).to_string().replace('T', " ").replace('Z', "")
 }
 
 async fn deleted(output: Output, client: &Client) -> Result<Status, Failure> {
@@ -128,7 +119,7 @@ async fn deleted(output: Output, client: &Client) -> Result<Status, Failure> {
         let until = file.expiration_time.map_or("held".into(), short);
         [file.id, file.file_name, short(file.deleted_time), file.deleted_by.unwrap_or_default(), until]
     });
-    output.table(["id", "name", "deleted", "by", "kept until"], rows.collect())?;
+    output.table(["id", "name", "deleted (utc)", "by", "kept until"], rows.collect())?;
     Ok(Status::Done)
 }
 
