@@ -171,7 +171,7 @@ impl Client {
                         200..=299 | 304 => return Ok(Outcome::Answered(response)),
                         // Nothing was carried out; what is waited for does not count as an attempt.
                         429 => {
-                            self.pause.until(&response);
+                            self.pause.until(response).await;
                             continue;
                         }
                         401 if !renewed => {

@@ -90,7 +90,7 @@ async fn more_machines_than_calls_a_minute_are_all_asked() {
     let ran = home.run(&["run", "triage.ps1", "--tag", "many"]).await.expect(0);
     assert_eq!(original.commands_seen().len(), 13);
     assert!(ran.stderr.contains("13 machines"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("the server's limit of calls is reached"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("the server's limit is reached"), "{}", ran.stderr);
     assert_eq!(ran.stdout.lines().count(), 15, "{}", ran.stdout);
 }
 
