@@ -6,6 +6,7 @@ mod fields;
 pub mod library;
 pub mod live;
 pub mod machines;
+mod name;
 mod pause;
 mod results;
 
@@ -184,7 +185,7 @@ impl Client {
                         200..=299 | 304 => return Ok(Outcome::Answered(response)),
                         // Nothing was carried out; what is waited for does not count as an attempt.
                         429 => {
-                            self.pause.until(&response);
+                            self.pause.until(response).await;
                             continue;
                         }
                         401 if !renewed => {
@@ -237,6 +238,15 @@ impl Client {
         }
         tokio::time::sleep(wait).await;
         self.progress.going_on();
+    }
+
+    /// What is said about a file and the original does not keep.
+    pub fn say_what_is_not_kept(&self) {
+        self.progress.warn(&format!(
+            "{} is Microsoft Defender for Endpoint, which keeps no tags, platforms, category or instructions: they stay \
+             here only",
+            self.base
+        ));
     }
 
     /// Waits a little before a call whose outcome is unknown is made again.

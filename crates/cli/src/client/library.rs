@@ -14,6 +14,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+pub use super::name::same_name;
 use super::{Again, Client, Fields, Outcome, read, segment};
 use crate::failure::Failure;
 use crate::progress::FileBar;
@@ -244,11 +245,6 @@ pub fn path(name: &str) -> String {
 pub fn parsed(json: &str) -> Result<Entry, Failure> {
     serde_json::from_str(json)
         .map_err(|e| Failure::Here(format!("the server told of a library file in an unknown way: {e}")))
-}
-
-/// Names in a library are one name whatever the case of their letters.
-pub fn same_name(a: &str, b: &str) -> bool {
-    a == b || a.to_lowercase() == b.to_lowercase()
 }
 
 async fn form(sent: &Sent<'_>, bar: &FileBar) -> Result<Form, Failure> {

@@ -136,7 +136,10 @@ async fn by_device(
         shown(&prompt.verification_uri),
         shown(&prompt.user_code)
     ))?;
-    context.progress_line(format!("waiting for up to {} minutes", prompt.expires_in.div_ceil(60)));
+    context.progress_line(format!(
+        "waiting for the sign-in, {} minutes at most",
+        prompt.expires_in.div_ceil(60)
+    ));
     let granted = issuer.finish_device(profile, &prompt).await?;
     let proof = match &granted.refresh {
         Some(refresh) => Proof::RefreshToken(refresh.clone()),

@@ -4,12 +4,12 @@ pub mod apply;
 mod pull;
 pub mod show;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use glob::Pattern;
 
 use super::Context;
-use crate::client::library::same_name;
 use crate::client::{Client, Entry, Source};
 use crate::failure::{Failure, Status};
 use crate::folder::manifest::Member;
@@ -115,9 +115,9 @@ pub async fn run(context: &Context, sync: Sync) -> Result<Status, Failure> {
     forget_what_is_gone(&mut lock, &members, &library);
     let wanted = wanted(members, &only)?;
     check_sizes(&client, &wanted, library.first().is_some_and(Entry::is_versioned)).await?;
-    library.retain(|entry| {
-        only.takes(&entry.file_name, "") || wanted.iter().any(|file| same_name(&file.name, &entry.file_name))
-    });
+    let names: HashSet<String> = wanted.iter().map(|file| file.name.to_lowercase()).collect();
+    library
+        .retain(|entry| only.takes(&entry.file_name, "") || names.contains(&entry.file_name.to_lowercase()));
     let plan = Plan::make(wanted, library, Some(&lock), sync.rules.plan());
     let steps = Apply { client, plan, lock: Some(lock), rules: sync.rules, all, jobs: sync.jobs.into() };
     steps.run(context.output, sync.plan, sync.diff).await
@@ -138,11 +138,11 @@ impl Only {
 
 /// What was alike once and is on neither side any more is like what never was.
 fn forget_what_is_gone(lock: &mut Lock, members: &[Member], library: &[Entry]) {
-    for name in lock.names() {
-        let here = members.iter().any(|member| same_name(&member.name, &name));
-        if !here && !library.iter().any(|entry| same_name(&entry.file_name, &name)) {
-            lock.forget(&name);
-        }
+    let here = members.iter().map(|member| member.name.to_lowercase());
+    let alive: HashSet<String> =
+        here.chain(library.iter().map(|entry| entry.file_name.to_lowercase())).collect();
+    for name in lock.names().iter().filter(|name| !alive.contains(&name.to_lowercase())) {
+        lock.forget(name);
     }
 }
 

@@ -1,6 +1,6 @@
 //! `library.toml`: what is said about the files of a folder. What it does not say is left as it is on the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -86,9 +86,8 @@ pub fn members(folder: &Path) -> Result<Vec<Member>, Failure> {
         }
         members.push(manifest.member(folder, place, &relative));
     }
-    let missing: Vec<_> =
-        manifest.files.keys().filter(|place| !members.iter().any(|member| member.place == **place)).collect();
-    if let Some(place) = missing.first() {
+    let places: HashSet<&str> = members.iter().map(|member| member.place.as_str()).collect();
+    if let Some(place) = manifest.files.keys().find(|place| !places.contains(place.as_str())) {
         return Err(Failure::Here(format!(
             "`{}`: there is no file `{place}` (paths are from the folder, with `/`, and the case of letters counts)",
             folder.join(MANIFEST).display()
