@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use clouds::Cloud;
-pub use store::{Store, write_private};
+pub use store::{Store, Turn};
 
 use crate::failure::Failure;
 

@@ -55,24 +55,14 @@ impl Store {
         Ok((name.to_owned(), profile.clone()))
     }
 
-    /// Changes the file, one run after the other: none undoes what another has just done.
+    /// Changes the file.
     fn change(change: impl FnOnce(&mut Store) -> Result<(), Failure>) -> Result<(), Failure> {
-        let path = file("profiles.lock")?;
-        let failed = |e: &std::io::Error| Failure::file("lock", &path, e);
-        make_private_folder(path.parent().unwrap_or(Path::new("."))).map_err(|e| failed(&e))?;
-        let mut options = std::fs::OpenOptions::new();
-        options.create(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let lock = options.open(&path).map_err(|e| failed(&e))?;
-        match lock.lock() {
-            // Some file systems have no locks.
-            Err(e) if e.kind() != std::io::ErrorKind::Unsupported => return Err(failed(&e)),
-            _ => {}
-        }
+        let turn = Turn::take()?;
         let mut store = Store::read()?;
         change(&mut store)?;
-        store.write()
+        let text =
+            toml::to_string(&store).map_err(|e| Failure::Here(format!("cannot write profiles: {e}")))?;
+        turn.write("profiles.toml", text.as_bytes())
     }
 
     /// Keeps a profile and leaves alone which one is in use.
@@ -118,11 +108,6 @@ impl Store {
     pub fn file(name: &str) -> Result<PathBuf, Failure> {
         file(name)
     }
-
-    fn write(&self) -> Result<(), Failure> {
-        let text = toml::to_string(self).map_err(|e| Failure::Here(format!("cannot write profiles: {e}")))?;
-        write_private("profiles.toml", text.as_bytes())
-    }
 }
 
 fn file(name: &str) -> Result<PathBuf, Failure> {
@@ -144,20 +129,53 @@ fn file(name: &str) -> Result<PathBuf, Failure> {
     Ok(folder.join(name))
 }
 
-/// Writes a file of the user's own whole or not at all; nobody else can read it.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_private(name: &str, content: &[u8]) -> Result<(), Failure> {
-    let path = file(name)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let failed = |e: &std::io::Error| Failure::file("write", &path, e);
-    make_private_folder(folder).map_err(|e| failed(&e))?;
-    // A temporary file is its owner's alone from its first moment on.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|e| failed(&e))?;
-    file.persist(&path).map_err(|e| failed(&e.error))?;
-    Ok(())
+/// The right to change the files of profiles and tokens: one run after the other has it, so that none undoes what
+/// another has just done.
+pub struct Turn(#[expect(dead_code, reason = "it is held")] std::fs::File);
+
+impl Turn {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn take() -> Result<Turn, Failure> {
+        let path = file("profiles.lock")?;
+        let failed = |e: std::io::Error| Failure::file("lock", &path, &e);
+        make_private_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        let lock =
+            private(std::fs::OpenOptions::new().create(true).append(true)).open(&path).map_err(failed)?;
+        match lock.lock() {
+            // Some file systems have no locks.
+            Err(e) if e.kind() != std::io::ErrorKind::Unsupported => Err(failed(e)),
+            _ => Ok(Turn(lock)),
+        }
+    }
+
+    /// Writes a file of the user's own whole or not at all; nobody else can read it, and what a run that was killed left
+    /// of it goes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
+        let path = file(name)?;
+        let new = file(&format!(".{name}.new"))?;
+        let failed = |e: std::io::Error| Failure::file("write", &path, &e);
+        match std::fs::remove_file(&new) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+            _ => {}
+        }
+        let mut file =
+            private(std::fs::OpenOptions::new().write(true).create_new(true)).open(&new).map_err(failed)?;
+        file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+        drop(file);
+        std::fs::rename(&new, &path).map_err(failed)
+    }
+}
+
+fn private(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {

@@ -2,6 +2,7 @@
 //! bounded.
 
 mod bundle;
+mod crash;
 mod folder;
 mod hostile;
 mod issuer;

@@ -130,6 +130,7 @@ async fn change(
     let entry = parsed(raw.get())?;
     if let Some(lock) = &mut *lock.lock().await {
         lock.agree(&entry);
+        lock.write_in_passing()?;
     }
     if output.json {
         return Ok(Worked { json: Some(raw), ..Worked::default() });
@@ -163,6 +164,7 @@ async fn delete(client: &Client, step: &Step, lock: &Mutex<Option<Lock>>) -> Res
     client.delete(&step.name, tag.as_deref()).await?;
     if let Some(lock) = &mut *lock.lock().await {
         lock.forget(&step.name);
+        lock.write_in_passing()?;
     }
     Ok(Worked::said(format!("{CHANGED}{:10}{CHANGED:#}  {}", "deleted", shown(&step.name))))
 }

@@ -50,6 +50,12 @@ async fn a_logout_forgets_the_token_too() {
 async fn sign_ins_at_once_are_all_kept_and_nobody_else_can_read_them() {
     let issuer = issuer().await;
     let home = Home::new();
+    // What a run that was killed left.
+    std::fs::create_dir_all(home.config("")).expect("a folder");
+    std::fs::set_permissions(home.config(""), std::fs::Permissions::from_mode(0o700)).expect("its owner's");
+    for name in [".profiles.toml.new", ".tokens.json.new"] {
+        std::fs::write(home.config(name), "s3cret").expect("write");
+    }
     let names: Vec<String> = (0..12).map(|number| format!("p{number}")).collect();
     let all = futures_util::future::join_all(names.iter().map(|name| login(&home, &issuer, name))).await;
     assert_eq!(all, [0; 12]);
@@ -57,7 +63,9 @@ async fn sign_ins_at_once_are_all_kept_and_nobody_else_can_read_them() {
     for name in &names {
         assert!(text.contains(&format!("[profiles.{name}]")), "{name}: {text}");
     }
-    for entry in std::fs::read_dir(home.config("")).expect("a folder") {
+    let entries: Vec<_> = std::fs::read_dir(home.config("")).expect("a folder").collect();
+    assert_eq!(entries.len(), 3, "{entries:?}");
+    for entry in entries {
         let entry = entry.expect("an entry");
         let mode = entry.metadata().expect("it is there").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", entry.path().display());
