@@ -226,6 +226,15 @@ impl Client {
         self.progress.going_on();
     }
 
+    /// What is said about a file and the original does not keep.
+    pub fn say_what_is_not_kept(&self) {
+        self.progress.warn(&format!(
+            "{} is Microsoft Defender for Endpoint, which keeps no tags, platforms, category or instructions: they stay \
+             here only",
+            self.base
+        ));
+    }
+
     /// Waits a little before a call whose outcome is unknown is made again.
     pub async fn breathe(&self, attempts: u32) {
         tokio::time::sleep(Duration::from_millis(250 << attempts.min(5))).await;

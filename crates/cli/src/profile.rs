@@ -102,6 +102,18 @@ impl Session {
         Ok(Session { name: Some(name), profile })
     }
 
+    /// The refresh token that was kept last.
+    pub fn refresh_token(&self) -> Result<String, Failure> {
+        let kept = match &self.name {
+            Some(name) => Session::open(Some(name)).ok().and_then(|session| session.profile.proof),
+            None => None,
+        };
+        match kept.or_else(|| self.profile.proof.clone()) {
+            Some(Proof::RefreshToken(token)) => Ok(token),
+            _ => Err(Failure::Usage("the profile was changed meanwhile: try again".into())),
+        }
+    }
+
     /// Keeps a refresh token that took the place of another.
     pub fn keep_refresh_token(&self, token: &str) -> Result<(), Failure> {
         let Some(name) = &self.name else { return Ok(()) };

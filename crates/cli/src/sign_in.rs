@@ -16,13 +16,14 @@ pub use endpoint::{Granted, Issuer, retry_after};
 use crate::failure::Failure;
 use crate::profile::{Proof, Session};
 
-/// A token is not used in the last minute of its life: a call takes time, and clocks differ.
+/// A token is not used in the last minute of its life, or the last half of a short one: a call takes time, and clocks
+/// differ.
 const SPARE: i64 = 60;
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     pub access: String,
-    /// Seconds since 1970.
+    /// When another one is needed, in seconds since 1970.
     pub expires: i64,
 }
 
@@ -48,7 +49,7 @@ impl SignIn {
             *current = kept::find(&self.session);
         }
         match &*current {
-            Some(token) if token.expires > now() + SPARE => Ok(token.clone()),
+            Some(token) if token.expires > now() => Ok(token.clone()),
             _ => self.renewed(&mut current).await,
         }
     }
@@ -85,13 +86,7 @@ impl SignIn {
             Some(Proof::Certificate { certificate, key }) => {
                 self.issuer.by_certificate(profile, certificate, key, now()).await?
             }
-            Some(Proof::RefreshToken(refresh)) => {
-                let granted = self.issuer.by_refresh_token(profile, refresh).await?;
-                if let Some(next) = granted.refresh.filter(|next| next != refresh) {
-                    self.session.keep_refresh_token(&next)?;
-                }
-                (granted.access, granted.lifetime)
-            }
+            Some(Proof::RefreshToken(_)) => self.by_refresh_token().await?,
             Some(Proof::Token(token)) => (given(token, current.as_ref())?, None),
             None => {
                 return Err(Failure::Usage(
@@ -102,9 +97,29 @@ impl SignIn {
         Ok(self.adopt(current, access, lifetime))
     }
 
+    /// Refresh tokens may be good for one use: the one to use is the one that was kept last, by whatever run.
+    async fn by_refresh_token(&self) -> Result<(String, Option<i64>), Failure> {
+        let mut refresh = self.session.refresh_token()?;
+        let granted = loop {
+            match self.issuer.by_refresh_token(&self.session.profile, &refresh).await {
+                // Another run may have used it in this moment.
+                Err(failure @ Failure::Refused(_)) => match self.session.refresh_token()? {
+                    next if next != refresh => refresh = next,
+                    _ => return Err(failure),
+                },
+                other => break other?,
+            }
+        };
+        if let Some(next) = granted.refresh.filter(|next| *next != refresh) {
+            self.session.keep_refresh_token(&next)?;
+        }
+        Ok((granted.access, granted.lifetime))
+    }
+
     fn adopt(&self, current: &mut Option<Token>, access: String, lifetime: Option<i64>) -> Token {
         let said = || Claims::of(&access).and_then(|claims| claims.expires);
         let expires = lifetime.map(|lifetime| now() + lifetime).or_else(said).unwrap_or(i64::MAX);
+        let expires = expires - SPARE.min((expires - now()) / 2);
         let token = Token { access, expires };
         kept::keep(&self.session, &token);
         *current = Some(token.clone());

@@ -77,14 +77,14 @@ impl Client {
         show: &mut impl Show,
     ) -> Result<Ended, Failure> {
         let last = action.commands.len().saturating_sub(1);
-        let (mut end, mut silent) = (None, None);
+        let (mut ends, mut silent) = (Vec::new(), None);
         for (place, step) in action.commands.iter().enumerate() {
             // Files are put without a word.
             if step.command.kind == PUT_FILE && place != last {
                 continue;
             }
             match self.live(&action.id, step.index, show).await? {
-                Some(ended) => end = Some(ended),
+                Some(end) => ends.push(end),
                 None => {
                     silent = Some(place);
                     break;
@@ -93,7 +93,7 @@ impl Client {
         }
         let ended = match self.until_final(&action.id, crowd).await {
             // Who may run may see what comes out, and may not be one who may look at actions.
-            Err(failure) if failure.is(403) => unseen(end, failure)?,
+            Err(failure) if failure.is(403) => unseen(&ends, failure)?,
             other => other?,
         };
         let (Some(silent), Some(action)) = (silent, &ended.action) else { return Ok(ended) };
@@ -208,12 +208,13 @@ impl Client {
     }
 }
 
-/// The end of an action that may not be looked at, from what its output told last.
-fn unseen(end: Option<OutputEnded>, failure: Failure) -> Result<Ended, Failure> {
-    let Some(end) = end else { return Err(failure) };
-    let status = serde_json::to_value(end.status).ok().and_then(|status| Some(status.as_str()?.to_owned()));
+/// The end of an action that may not be looked at, from what its commands' outputs told at their ends.
+fn unseen(ends: &[OutputEnded], failure: Failure) -> Result<Ended, Failure> {
+    let Some(last) = ends.last() else { return Err(failure) };
+    let status = serde_json::to_value(last.status).ok().and_then(|status| Some(status.as_str()?.to_owned()));
+    let errors: Vec<&str> = ends.iter().flat_map(|end| &end.errors).map(String::as_str).collect();
     match status.filter(|status| is_final(status)) {
-        Some(status) => Ok(Ended { status, errors: end.errors.join("; "), raw: None, action: None }),
+        Some(status) => Ok(Ended { status, errors: errors.join("; "), raw: None, action: None }),
         None => Err(failure),
     }
 }

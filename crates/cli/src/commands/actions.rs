@@ -107,12 +107,11 @@ async fn list(output: Output, client: &Client, list: List) -> Result<Status, Fai
             is.name().to_owned(),
             is.status.clone(),
             what(is),
-            is.requestor.clone().unwrap_or_default(),
             is.requestor_comment.clone().unwrap_or_default(),
             is.id.clone(),
         ]
     });
-    output.table(["asked", "machine", "status", "what", "by", "comment", "id"], rows.collect())?;
+    output.table(["asked", "machine", "status", "what", "comment", "id"], rows.collect())?;
     Ok(Status::Done)
 }
 

@@ -134,7 +134,10 @@ async fn by_device(
     context
         .output
         .line(format!("Open {} and enter the code {code}", crate::output::shown(&prompt.verification_uri)))?;
-    context.progress_line(format!("waiting for up to {} minutes", prompt.expires_in.div_ceil(60)));
+    context.progress_line(format!(
+        "waiting for the sign-in, {} minutes at most",
+        prompt.expires_in.div_ceil(60)
+    ));
     let granted = issuer.finish_device(profile, &prompt).await?;
     let proof = match &granted.refresh {
         Some(refresh) => Proof::RefreshToken(refresh.clone()),

@@ -88,12 +88,11 @@ async fn list(output: Output, client: &Client, list: List) -> Result<Status, Fai
             text(&is.os_platform),
             text(&is.health_status),
             is.last_seen.map(short).unwrap_or_default(),
-            text(&is.last_ip_address),
             is.machine_tags.join(","),
             is.id.clone(),
         ]
     });
-    output.table(["name", "system", "health", "last seen", "address", "tags", "id"], rows.collect())?;
+    output.table(["name", "system", "health", "last seen", "tags", "id"], rows.collect())?;
     Ok(Status::Done)
 }
 

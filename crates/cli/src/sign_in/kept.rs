@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{SPARE, Token, now};
+use super::{Token, now};
 use crate::profile::{Proof, Session, Store, write_private};
 
 const FILE: &str = "tokens.json";
@@ -23,7 +23,7 @@ struct Kept {
 pub fn find(session: &Session) -> Option<Token> {
     let (name, identity) = place(session)?;
     let kept = read().remove(name)?;
-    (kept.identity == identity && kept.expires > now() + SPARE)
+    (kept.identity == identity && kept.expires > now())
         .then_some(Token { access: kept.access, expires: kept.expires })
 }
 

@@ -1,6 +1,7 @@
 //! Whole-program tests of the command line: the real program, against a real server and against a strict simulation of
 //! the original.
 
+mod agent;
 mod bundles;
 mod examples;
 mod original;
@@ -12,8 +13,12 @@ mod process;
 mod program;
 mod server;
 
+mod actions;
 mod documents;
 mod files;
+mod machines;
+mod real_provider;
+mod run;
 mod signing_in;
 mod syncing;
 mod trouble;

@@ -60,6 +60,9 @@ pub async fn run(output: Output, mut client: Client, upload: Upload) -> Result<S
     if if_match.is_some() && library.first().is_some_and(|entry| !entry.is_versioned()) {
         return Err(unconditional(&client));
     }
+    if fields.is_more_than_the_originals() && library.first().is_some_and(|entry| !entry.is_versioned()) {
+        client.say_what_is_not_kept();
+    }
     let with_library = |(source, local): (Source, LocalFile)| {
         let there = library.iter().find(|entry| same_name(&entry.file_name, &local.name)).cloned();
         Item { source, local, there }

@@ -37,6 +37,27 @@ struct Row {
     ended: bool,
 }
 
+/// What machines are called here: with the beginning of their ids where several have one name.
+fn told_apart(machines: &[(String, String)]) -> Vec<String> {
+    let name = |(name, id): &(String, String)| {
+        let same = |(other, _): &&(String, String)| other.eq_ignore_ascii_case(name);
+        match machines.iter().filter(same).count() {
+            0 | 1 => name.clone(),
+            _ => format!("{name} {}", id.chars().take(8).collect::<String>()),
+        }
+    };
+    machines.iter().map(name).collect()
+}
+
+/// An action that may not be looked at, as far as its end tells how its commands are.
+fn unseen(mut action: Action, ended: &Ended) -> Action {
+    let status = if ended.succeeded() { "Completed" } else { "Failed" };
+    for step in &mut action.commands {
+        step.command_status = status.into();
+    }
+    action
+}
+
 impl<'a> Watch<'a> {
     /// Of machines, each by name and id.
     ///
@@ -66,7 +87,7 @@ impl<'a> Watch<'a> {
             client,
             prefix: how.prefix || machines.len() > 1,
             folders,
-            names: machines.iter().map(|(name, _)| name.clone()).collect(),
+            names: told_apart(machines),
             rows: RefCell::new(machines.iter().map(|_| Row::default()).collect()),
         })
     }
@@ -119,7 +140,7 @@ impl<'a> Watch<'a> {
         let work = &work;
         let mut all: FuturesUnordered<_> =
             (0..self.names.len()).map(|place| async move { (place, work(place).await) }).collect();
-        let (mut good, mut bad, mut away) = (0, 0, None);
+        let (mut good, mut bad, mut away, mut lost) = (0, 0, None, false);
         while let Some((place, done)) = all.next().await {
             match done {
                 Ok(true) => good += 1,
@@ -128,6 +149,7 @@ impl<'a> Watch<'a> {
                 Err(failure) if self.names.len() == 1 && !self.is_open(place) => return Err(failure),
                 Err(failure) => {
                     self.client.progress.warn(&refused(&self.names[place], &failure));
+                    lost |= self.is_open(place);
                     match failure {
                         Failure::Unreachable(_) => away = Some(Status::Unreachable),
                         _ => bad += 1,
@@ -135,11 +157,14 @@ impl<'a> Watch<'a> {
                 }
             }
         }
-        if let Some(status) = away {
-            self.left("the server does not answer");
-            return Ok(if good + bad == 0 { status } else { Status::Refused });
+        if lost {
+            self.left("not all could be followed to their ends");
         }
-        Ok(if bad == 0 { Status::Done } else { Status::Refused })
+        Ok(match away {
+            Some(status) if good + bad == 0 => status,
+            None if bad == 0 => Status::Done,
+            _ => Status::Refused,
+        })
     }
 
     fn is_open(&self, place: usize) -> bool {
@@ -167,7 +192,8 @@ impl<'a> Watch<'a> {
         };
         self.end(place, &ended);
         if let Some(folder) = self.folders.as_ref().and_then(|folders| folders.get(place)) {
-            let saved = save::save(self.client, ended.action.as_ref().unwrap_or(&action), folder).await?;
+            let action = ended.action.clone().unwrap_or_else(|| unseen(action, &ended));
+            let saved = save::save(self.client, &action, folder).await?;
             for path in saved {
                 self.note(&format!("{}: {}", shown(name), shown(&path.display().to_string())));
             }

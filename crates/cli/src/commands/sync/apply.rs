@@ -98,10 +98,7 @@ impl Apply {
             step.wanted.as_ref().is_some_and(|wanted| wanted.fields.is_more_than_the_originals())
         };
         if original && self.plan.0.iter().any(more) {
-            self.client.progress.warn(&format!(
-                "{} is Microsoft Defender for Endpoint, which keeps no tags, platforms, category or instructions: they stay here only",
-                self.client.base()
-            ));
+            self.client.say_what_is_not_kept();
         }
     }
 }
