@@ -118,7 +118,7 @@ impl Session {
     pub fn keep_refresh_token(&self, token: &str) -> Result<(), Failure> {
         let Some(name) = &self.name else { return Ok(()) };
         let proof = Proof::RefreshToken(token.to_owned());
-        Store::read()?.keep(name, Profile { proof: Some(proof), ..self.profile.clone() })
+        Store::keep(name, Profile { proof: Some(proof), ..self.profile.clone() })
     }
 }
 

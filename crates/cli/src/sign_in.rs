@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 pub use claims::Claims;
 pub use endpoint::{Granted, Issuer, retry_after};
+pub use kept::forget;
 
 use crate::failure::Failure;
 use crate::profile::{Proof, Session};

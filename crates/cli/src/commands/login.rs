@@ -84,7 +84,7 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
     let session = Session { name: Some(name.clone()), profile: profile.clone() };
     let sign_in = SignIn::new(session, http);
     let token = sign_in.first(granted).await?;
-    Store::read()?.sign_in(&name, profile.clone())?;
+    Store::sign_in(&name, profile.clone())?;
     let claims = Claims::of(&token.access).unwrap_or_default();
     let who = claims.user.or(claims.name).or(claims.app).unwrap_or_else(|| login.client_id.clone());
     context.output.said(format!("signed in to {} as {}, profile `{name}`", profile.url, shown(&who)))?;
@@ -162,9 +162,9 @@ fn absolute(path: impl AsRef<std::path::Path>) -> Result<PathBuf, Failure> {
 }
 
 pub fn logout(context: &Context) -> Result<Status, Failure> {
-    let store = Store::read()?;
-    let (name, _) = store.profile(context.profile.as_deref())?;
-    store.sign_out(&name)?;
+    let (name, _) = Store::read()?.profile(context.profile.as_deref())?;
+    crate::sign_in::forget(&name);
+    Store::sign_out(&name)?;
     context.output.said(format!("forgot profile `{name}` and its secret"))?;
     Ok(Status::Done)
 }

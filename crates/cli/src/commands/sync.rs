@@ -113,8 +113,9 @@ pub async fn run(context: &Context, sync: Sync) -> Result<Status, Failure> {
     let mut library = client.files().await?;
     let all = library.len();
     forget_what_is_gone(&mut lock, &members, &library);
+    let sizes = sizes(&members, &only);
+    check_sizes(&client, &sizes, library.first().is_some_and(Entry::is_versioned)).await?;
     let wanted = wanted(members, &only)?;
-    check_sizes(&client, &wanted, library.first().is_some_and(Entry::is_versioned)).await?;
     let names: HashSet<String> = wanted.iter().map(|file| file.name.to_lowercase()).collect();
     library
         .retain(|entry| only.takes(&entry.file_name, "") || names.contains(&entry.file_name.to_lowercase()));
@@ -165,9 +166,18 @@ pub fn wanted(mut members: Vec<Member>, only: &Only) -> Result<Vec<Wanted>, Fail
 /// The original's limit, which jumpbag has too where nobody set another.
 const USUAL_LIMIT: u64 = 20 << 20;
 
-/// Too large is told before anything is sent. Only a file over the usual limit makes it worth a question.
-async fn check_sizes(client: &Client, wanted: &[Wanted], versioned: bool) -> Result<(), Failure> {
-    if wanted.iter().all(|file| file.size <= USUAL_LIMIT) {
+/// Files and how large they are, as far as it can be seen before they are read.
+fn sizes<'a>(members: &'a [Member], only: &Only) -> Vec<(&'a str, u64)> {
+    let counts = |member: &&Member| only.takes(&member.name, &member.place);
+    let size = |member: &'a Member| {
+        (member.place.as_str(), member.path.metadata().map_or(0, |metadata| metadata.len()))
+    };
+    members.iter().filter(counts).map(size).collect()
+}
+
+/// Too large is told before anything is read or sent. Only a file over the usual limit makes it worth a question.
+async fn check_sizes(client: &Client, sizes: &[(&str, u64)], versioned: bool) -> Result<(), Failure> {
+    if sizes.iter().all(|(_, size)| *size <= USUAL_LIMIT) {
         return Ok(());
     }
     let limit = match client.get::<jumpbag_wire::library::Usage>("/api/library/usage").await {
@@ -176,10 +186,10 @@ async fn check_sizes(client: &Client, wanted: &[Wanted], versioned: bool) -> Res
         Err(failure) if failure.is(404) && !versioned => USUAL_LIMIT,
         Err(failure) => return Err(failure),
     };
-    let problems: Vec<_> = wanted
+    let problems: Vec<_> = sizes
         .iter()
-        .filter(|file| file.size > limit)
-        .map(|file| format!("`{}` has {} bytes, and the server takes at most {limit}", file.place, file.size))
+        .filter(|(_, size)| *size > limit)
+        .map(|(place, size)| format!("`{place}` has {size} bytes, and the server takes at most {limit}"))
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(Failure::Here(problems.join("\n"))) }
 }

@@ -104,11 +104,9 @@ pub fn pattern(glob: &str) -> Result<Pattern, Failure> {
 impl Manifest {
     fn read(folder: &Path) -> Result<Manifest, Failure> {
         let path = folder.join(MANIFEST);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text)
-                .map_err(|e| Failure::Here(format!("`{}`: {}", path.display(), e.to_string().trim_end()))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Manifest::default()),
-            Err(e) => Err(Failure::file("read", &path, &e)),
+        match super::text(&path)? {
+            Some(text) => toml::from_str(&text).map_err(|e| super::toml_failure(&path, &text, &e)),
+            None => Ok(Manifest::default()),
         }
     }
 
@@ -151,11 +149,7 @@ pub fn describe(
     only_count: bool,
 ) -> Result<usize, Failure> {
     let path = folder.join(MANIFEST);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(Failure::file("read", &path, &e)),
-    };
+    let text = super::text(&path)?.unwrap_or_default();
     let mut document: toml_edit::DocumentMut =
         text.parse().map_err(|e| Failure::Here(format!("`{}`: {e}", path.display())))?;
     let (mut described, mut forgotten) = (0, 0);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Profile, secrets};
 use crate::failure::Failure;
+use crate::folder::toml_failure;
 
 /// All profiles, and which of them is in use.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,8 +26,7 @@ impl Store {
     pub fn read() -> Result<Store, Failure> {
         let path = file("profiles.toml")?;
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text)
-                .map_err(|e| Failure::Here(format!("`{}`: {}", path.display(), e.to_string().trim_end()))),
+            Ok(text) => toml::from_str(&text).map_err(|e| toml_failure(&path, &text, &e)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Store::default()),
             Err(e) => Err(Failure::file("read", &path, &e)),
         }
@@ -55,32 +55,60 @@ impl Store {
         Ok((name.to_owned(), profile.clone()))
     }
 
+    /// Changes the file, one run after the other: none undoes what another has just done.
+    fn change(change: impl FnOnce(&mut Store) -> Result<(), Failure>) -> Result<(), Failure> {
+        let path = file("profiles.lock")?;
+        let failed = |e: &std::io::Error| Failure::file("lock", &path, e);
+        make_private_folder(path.parent().unwrap_or(Path::new("."))).map_err(|e| failed(&e))?;
+        let mut options = std::fs::OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let lock = options.open(&path).map_err(|e| failed(&e))?;
+        match lock.lock() {
+            // Some file systems have no locks.
+            Err(e) if e.kind() != std::io::ErrorKind::Unsupported => return Err(failed(&e)),
+            _ => {}
+        }
+        let mut store = Store::read()?;
+        change(&mut store)?;
+        store.write()
+    }
+
     /// Keeps a profile and leaves alone which one is in use.
-    pub fn keep(mut self, name: &str, mut profile: Profile) -> Result<(), Failure> {
+    pub fn keep(name: &str, profile: Profile) -> Result<(), Failure> {
+        Store::change(|store| store.insert(name, profile))
+    }
+
+    /// Keeps a profile, which is the one in use from now on.
+    pub fn sign_in(name: &str, profile: Profile) -> Result<(), Failure> {
+        Store::change(|store| {
+            store.current = Some(name.to_owned());
+            store.insert(name, profile)
+        })
+    }
+
+    fn insert(&mut self, name: &str, mut profile: Profile) -> Result<(), Failure> {
         if profile.keyring {
             profile.proof = secrets::put_away(name, profile.proof)?;
         }
         self.profiles.insert(name.to_owned(), profile);
-        self.write()
-    }
-
-    /// Keeps a profile, which is the one in use from now on.
-    pub fn sign_in(mut self, name: &str, profile: Profile) -> Result<(), Failure> {
-        self.current = Some(name.to_owned());
-        self.keep(name, profile)
+        Ok(())
     }
 
     /// Forgets a profile and its secret.
-    pub fn sign_out(mut self, name: &str) -> Result<(), Failure> {
-        if let Some(profile) = self.profiles.remove(name)
-            && profile.keyring
-        {
-            secrets::forget(name)?;
-        }
-        if self.current.as_deref() == Some(name) {
-            self.current = self.profiles.keys().next().cloned();
-        }
-        self.write()
+    pub fn sign_out(name: &str) -> Result<(), Failure> {
+        Store::change(|store| {
+            if let Some(profile) = store.profiles.remove(name)
+                && profile.keyring
+            {
+                secrets::forget(name)?;
+            }
+            if store.current.as_deref() == Some(name) {
+                store.current = store.profiles.keys().next().cloned();
+            }
+            Ok(())
+        })
     }
 
     /// Where a file of the user's own lies.

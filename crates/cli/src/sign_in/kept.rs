@@ -39,6 +39,16 @@ pub fn keep(session: &Session, token: &Token) {
     }
 }
 
+/// Forgets the token of a profile.
+pub fn forget(name: &str) {
+    let mut all = read();
+    if all.remove(name).is_some()
+        && let Ok(text) = serde_json::to_vec(&all)
+    {
+        let _ = write_private(FILE, &text);
+    }
+}
+
 fn place(session: &Session) -> Option<(&str, String)> {
     let name = session.name.as_deref()?;
     let profile = &session.profile;

@@ -49,17 +49,12 @@ impl Lock {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read(path: &Path, server: &str) -> Result<Lock, Failure> {
-        let all = match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map_err(|e| {
-                let why = e.to_string();
-                Failure::Here(format!(
-                    "`{}`: {}\nTake it from your version control again, or remove it",
-                    path.display(),
-                    why.trim_end()
-                ))
+        let all = match crate::folder::text(path)? {
+            Some(text) => toml::from_str(&text).map_err(|e| {
+                let why = crate::folder::toml_failure(path, &text, &e);
+                Failure::Here(format!("{why}\nTake it from your version control again, or remove it"))
             })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Servers::default(),
-            Err(e) => return Err(Failure::file("read", path, &e)),
+            None => Servers::default(),
         };
         Ok(Lock { path: path.to_path_buf(), server: server.to_owned(), all })
     }

@@ -1,5 +1,7 @@
 //! Contents as text, and what differs between two of them.
 
+use std::time::Duration;
+
 use similar::TextDiff;
 
 use crate::client::{Client, Entry};
@@ -7,7 +9,9 @@ use crate::failure::Failure;
 use crate::transport;
 
 /// Longer contents are not compared line by line.
-const LONGEST: usize = 4 << 20;
+pub const LONGEST: usize = 4 << 20;
+/// What is found until then is right, and may not be the shortest way to say it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The bytes of a file of the library.
 ///
@@ -37,7 +41,9 @@ pub fn difference(from: &[u8], to: &[u8], (from_label, to_label): (&str, &str)) 
         (Some(from), Some(to)) if from == to => {
             format!("{from_label} and {to_label} differ in their encoding only\n")
         }
-        (Some(from), Some(to)) => TextDiff::from_lines(&from, &to)
+        (Some(from), Some(to)) => TextDiff::configure()
+            .timeout(PATIENCE)
+            .diff_lines(&from, &to)
             .unified_diff()
             .context_radius(3)
             .header(from_label, to_label)

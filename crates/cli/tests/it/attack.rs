@@ -1,6 +1,9 @@
 //! Servers, issuers, folders and bundles that mean harm: no secret leaves, nothing is written outside, memory and time are
 //! bounded.
 
+mod bundle;
+mod folder;
 mod hostile;
 mod issuer;
 mod server;
+mod user;

@@ -107,11 +107,14 @@ pub async fn fetch(
     Ok(found)
 }
 
+/// Whether a name from a library can be one here: it is no path.
+pub fn is_plain(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|plain| plain == name) && !name.contains(['/', '\\', ':'])
+}
+
 /// Where a file goes. A name from a library is a name and never a path.
 pub fn place(to: Option<&Path>, name: &str, files: usize) -> Result<PathBuf, Failure> {
-    let plain =
-        Path::new(name).file_name().is_some_and(|plain| plain == name) && !name.contains(['/', '\\', ':']);
-    let file = if plain {
+    let file = if is_plain(name) {
         Ok(name)
     } else {
         Err(Failure::Here(format!("`{}` is no name that a file here may have: use `-o FILE`", shown(name))))

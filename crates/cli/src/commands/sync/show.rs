@@ -134,7 +134,9 @@ fn summary(plan: &Plan) -> String {
 async fn difference(output: Output, client: &Client, step: &Step) -> Result<(), Failure> {
     let (Some(wanted), Some(entry)) = (&step.wanted, &step.entry) else { return Ok(()) };
     if entry.sha256 != wanted.sha256 {
-        if entry.is_versioned() {
+        if wanted.size.max(entry.size.unwrap_or(0)) > text::LONGEST as u64 {
+            output.line("  larger than 4 MiB: not compared")?;
+        } else if entry.is_versioned() {
             let here = super::apply::bytes(wanted)?;
             let there = text::content(client, entry).await?;
             coloured(&text::difference(
