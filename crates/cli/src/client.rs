@@ -9,6 +9,7 @@ pub mod machines;
 mod name;
 mod pause;
 mod results;
+mod upload;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 pub use fields::Fields;
-pub use library::{Entry, Sent, Source};
+pub use library::Entry;
+pub use upload::{Sent, Source};
 
 use crate::failure::{Failure, Refusal};
 use crate::output::Output;
@@ -207,7 +209,7 @@ impl Client {
                     if untouched && !self.answered.load(Ordering::Relaxed) {
                         return Err(transport::unreachable(&url, &e));
                     }
-                    match library::broken(&e) {
+                    match upload::broken(&e) {
                         Some(failure) => return Err(failure),
                         None => Lost { failure: transport::unreachable(&url, &e), wait: None, untouched },
                     }
