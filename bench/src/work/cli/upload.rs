@@ -16,7 +16,7 @@ pub const UPLOAD: &str = "cli-upload";
 /// The rows of the others.
 pub const LOOP: &str = "curl, a process for each file";
 pub const COPY: &str = "rclone copy, to s3s-fs";
-const CURL: &str = "curl, one process, 4 at a time";
+const CURL: &str = "curl, one process, 8 at a time";
 
 const SIZE: usize = 100_000;
 
@@ -27,9 +27,9 @@ pub fn run(bench: &Bench) -> Vec<Table> {
         format!("Uploads of {files} files of 100 KB"),
         Unit::Milliseconds,
         "The whole command to a server that is fresh and has just been started. `jumpbag files upload FOLDER` lists the \
-         library, hashes the files, and sends 4 at a time. A shell loop starts `curl -F` for each file; one `curl --parallel` \
-         has all of them in one command. Both send to jumpbag, with a token that was got before. `rclone copy` sends 4 at a \
-         time (its default) to s3s-fs, which keeps files in a folder too, but syncs nothing; beside the upload it lists the bucket.",
+         library, hashes the files, and sends 8 at a time. A shell loop starts `curl -F` for each file; one `curl --parallel` \
+         has all of them in one command. Both send to jumpbag, with a token that was got before. `rclone copy --transfers 8` \
+         sends to s3s-fs, which keeps files in a folder too, but syncs nothing; beside the upload it lists the bucket.",
     );
     let folder = folder(bench, files);
     let folder = &folder;
@@ -96,7 +96,7 @@ fn curl_parallel(operator: &Operator, folder: &Path) -> Result<Command> {
     let config = operator.home().join("curl");
     write(&config, each.collect::<Vec<_>>().join("next\n").as_bytes())?;
     let mut command = alone("curl", folder);
-    command.args(["-sS", "--parallel", "--parallel-max", "4", "--config"]).arg(config);
+    command.args(["-sS", "--parallel", "--parallel-max", "8", "--config"]).arg(config);
     Ok(command)
 }
 
