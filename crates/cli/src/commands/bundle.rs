@@ -77,7 +77,7 @@ pub struct Unpack {
     #[command(flatten)]
     rules: Rules,
     /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 }
 
