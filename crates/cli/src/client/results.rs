@@ -36,7 +36,7 @@ pub struct Arrived {
 /// Attempts of a download.
 const ATTEMPTS: u32 = 5;
 /// What a script says comes in one piece of JSON from the original; jumpbag tells it byte by byte as well.
-const LARGEST: u64 = 512 << 20;
+const LARGEST: u64 = 128 << 20;
 
 impl Client {
     /// # Errors
@@ -47,14 +47,19 @@ impl Client {
         self.download(action, index, &mut file).await?;
         let mut raw = Vec::new();
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        file.take(LARGEST).read_to_end(&mut raw).map_err(failed)?;
+        file.take(LARGEST + 1).read_to_end(&mut raw).map_err(failed)?;
         if raw.starts_with(&[0x1f, 0x8b]) {
             let mut plain = Vec::new();
             flate2::read::MultiGzDecoder::new(&raw[..])
-                .take(LARGEST)
+                .take(LARGEST + 1)
                 .read_to_end(&mut plain)
                 .map_err(failed)?;
             raw = plain;
+        }
+        if raw.len() as u64 > LARGEST {
+            return Err(Failure::Here(format!(
+                "what the script said has more than {LARGEST} bytes: `--output FILE` brings it from jumpbag byte by byte"
+            )));
         }
         let json = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&raw);
         let result: ScriptResult = serde_json::from_slice(json).map_err(|e| {

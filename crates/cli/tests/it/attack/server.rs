@@ -1,5 +1,7 @@
 //! A server that says too much.
 
+use std::io::Write as _;
+
 use super::hostile::{Hostile, Reply, head, json};
 use crate::program::Ran;
 
@@ -97,4 +99,33 @@ async fn names_stay_on_their_line_and_one_long_text_does_not_widen_all() {
     let ran = bounded(&server, &["files", "delete", "a*"]).await;
     assert_eq!(ran.code, 2, "{}", ran.stderr);
     assert!(ran.stderr.contains("  a\\u{a}b\n"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_small_result_does_not_grow_without_an_end() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let piece = vec![b'x'; 1 << 20];
+    packed.write_all(b"{\"script_output\":\"").expect("memory");
+    (0..300).for_each(|_| packed.write_all(&piece).expect("memory"));
+    packed.write_all(b"\"}").expect("memory");
+    let packed = packed.finish().expect("memory");
+    let server = Hostile::start(move |call| {
+        if call.line.contains("DownloadLink") {
+            return json(200, &format!(r#"{{"value":"{}/link"}}"#, call.base));
+        }
+        if call.line.ends_with("/link") {
+            let length = format!("content-length: {}\r\n", packed.len());
+            return Reply::Whole([head(200, &length), packed.clone()].concat());
+        }
+        if call.line.contains("/commands/") {
+            return json(404, "{}");
+        }
+        json(200, r#"{"id":"x","status":"Succeeded","commands":[{"index":0,"command":{"type":"RunScript","params":[]}}]}"#)
+    })
+    .await;
+    for arguments in [&["actions", "result", "x"][..], &["actions", "result", "x", "--json"]] {
+        let ran = bounded(&server, arguments).await;
+        assert_eq!((ran.code, ran.stdout.len()), (1, 0), "{}", ran.stderr);
+        assert!(ran.stderr.contains("more than"), "{}", ran.stderr);
+    }
 }
