@@ -39,7 +39,8 @@ impl Browser {
         let cookie = |name: &str| {
             let name = full(name, secure);
             let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-            let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+            let mut pairs =
+                all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
             pairs.find(|(given, _)| *given == name).map(|(_, value)| Hidden::new(value))
         };
         Browser { secure, session: cookie(SESSION), form: cookie(FORM) }
@@ -68,7 +69,8 @@ impl Browser {
     /// A cookie that ends with the browser, or before that on the server.
     fn cookie(&self, name: &str, value: &Hidden, rest: &str) -> Option<HeaderValue> {
         let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!("{}={}; Path=/; HttpOnly{secure}; {rest}", full(name, self.secure), value.reveal());
+        let text =
+            format!("{}={}; Path=/; HttpOnly{secure}; {rest}", full(name, self.secure), value.reveal());
         HeaderValue::from_str(&text).ok()
     }
 }
@@ -90,11 +92,7 @@ impl Form {
     ///
     /// # Errors
     /// `Forbidden` when another site, or nobody's page, sent it; `InvalidRequestBody` when it cannot be read.
-    pub async fn read(
-        request: Request<Body>,
-        browser: &Browser,
-        context: &Context,
-    ) -> Result<Form, Error> {
+    pub async fn read(request: Request<Body>, browser: &Browser, context: &Context) -> Result<Form, Error> {
         let (parts, body) = request.into_parts();
         check_site(&parts.headers, context)?;
         let body = tokio::time::timeout(MAX_TIME, Limited::new(body, MAX_BODY).collect())
@@ -108,7 +106,8 @@ impl Form {
         let right = browser.form.as_ref().is_some_and(|form| half(form).as_bytes().ct_eq(given).into());
         if !right {
             return Err(Error::Forbidden(
-                "The page was open for too long, or cookies are blocked. Go back, reload it and try again.".into(),
+                "The page was open for too long, or cookies are blocked. Go back, reload it and try again."
+                    .into(),
             ));
         }
         Ok(form)
