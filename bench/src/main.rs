@@ -41,7 +41,7 @@ struct Arguments {
     #[arg(long, value_name = "PATH", default_value = "target/agent/jumpbag-agent")]
     agent: PathBuf,
     /// The command line to measure.
-    #[arg(long, value_name = "PATH", default_value = "target/release/jumpbag")]
+    #[arg(long, value_name = "PATH", default_value = "target/agent/jumpbag")]
     cli: PathBuf,
     /// Where data folders are made; its filesystem is what is measured.
     #[arg(long, value_name = "DIR", default_value = "target/bench")]

@@ -6,8 +6,10 @@ mod fields;
 pub mod library;
 pub mod live;
 pub mod machines;
+mod name;
 mod pause;
 mod results;
+mod upload;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,7 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 pub use fields::Fields;
-pub use library::{Entry, Sent, Source};
+pub use library::Entry;
+pub use upload::{Sent, Source};
 
 use crate::failure::{Failure, Refusal};
 use crate::output::Output;
@@ -57,6 +60,13 @@ pub enum Outcome {
 
 /// Attempts of a call while the server fails or is away.
 const ATTEMPTS: u32 = 5;
+/// Bytes of an answer, and of all pages of a list together: some 200,000 files, each told of in 600 bytes.
+const LARGEST: usize = 128 << 20;
+/// Pages of a list, and entities of a page.
+const PAGES: usize = 1000;
+const ENTITIES: usize = 1_000_000;
+/// Bytes of a refusal.
+const REFUSAL: usize = 64 << 10;
 /// What must be escaped in a segment of a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -119,17 +129,22 @@ impl Client {
     pub async fn all(&self, path: &str) -> Result<Vec<Box<RawValue>>, Failure> {
         #[derive(serde::Deserialize)]
         struct Page {
-            value: Vec<Box<RawValue>>,
+            value: Entities,
             #[serde(rename = "@odata.nextLink")]
             next: Option<String>,
         }
-        let (mut all, mut next) = (Vec::new(), Some(path.to_owned()));
-        while let Some(path) = next {
-            let page: Page = self.get(&path).await?;
-            all.extend(page.value);
+        let (mut all, mut next, mut left) = (Vec::new(), Some(path.to_owned()), LARGEST);
+        for _ in 0..PAGES {
+            let Some(path) = next else { return Ok(all) };
+            let answer = self.call(Method::GET, &path, |request| request).await?;
+            let url = answer.url().to_string();
+            let body = transport::whole(answer, left).await?;
+            left -= body.len();
+            let page: Page = parsed(&url, &body)?;
+            all.extend(page.value.0);
             next = page.next.map(|link| self.own_path(&link)).transpose()?;
         }
-        Ok(all)
+        Err(Failure::Here(format!("`{}{path}` has more than {PAGES} pages", self.base)))
     }
 
     /// The path of a link that the server gave. The token goes to no other host.
@@ -162,15 +177,17 @@ impl Client {
         loop {
             self.pause.over(&self.progress).await;
             let request = self.http.request(method.clone(), &url).bearer_auth(&token.access);
-            let failed = match prepare(request).await?.send().await {
-                Ok(response) => {
+            let sending = prepare(request).await?.send();
+            let failed = match transport::answer(sending, || self.progress.moved()).await {
+                None => Lost { failure: transport::silent(&url), wait: None, untouched: false },
+                Some(Ok(response)) => {
                     self.answered.store(true, Ordering::Relaxed);
                     let status = response.status().as_u16();
                     match status {
                         200..=299 | 304 => return Ok(Outcome::Answered(response)),
                         // Nothing was carried out; what is waited for does not count as an attempt.
                         429 => {
-                            self.pause.until(&response);
+                            self.pause.until(response).await;
                             continue;
                         }
                         401 if !renewed => {
@@ -187,12 +204,12 @@ impl Client {
                         _ => return Err(refusal(response).await),
                     }
                 }
-                Err(e) => {
+                Some(Err(e)) => {
                     let untouched = e.is_connect();
                     if untouched && !self.answered.load(Ordering::Relaxed) {
                         return Err(transport::unreachable(&url, &e));
                     }
-                    match library::broken(&e) {
+                    match upload::broken(&e) {
                         Some(failure) => return Err(failure),
                         None => Lost { failure: transport::unreachable(&url, &e), wait: None, untouched },
                     }
@@ -225,6 +242,15 @@ impl Client {
         self.progress.going_on();
     }
 
+    /// What is said about a file and the original does not keep.
+    pub fn say_what_is_not_kept(&self) {
+        self.progress.warn(&format!(
+            "{} is Microsoft Defender for Endpoint, which keeps no tags, platforms, category or instructions: they stay \
+             here only",
+            self.base
+        ));
+    }
+
     /// Waits a little before a call whose outcome is unknown is made again.
     pub async fn breathe(&self, attempts: u32) {
         tokio::time::sleep(Duration::from_millis(250 << attempts.min(5))).await;
@@ -239,6 +265,35 @@ struct Lost {
     untouched: bool,
 }
 
+/// Entities as they were sent; no more of them than there may be, however short they are.
+struct Entities(Vec<Box<RawValue>>);
+
+impl<'de> serde::Deserialize<'de> for Entities {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Entities, D::Error> {
+        struct Reader;
+        impl<'de> serde::de::Visitor<'de> for Reader {
+            type Value = Entities;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Entities, A::Error> {
+                let mut entities = Vec::new();
+                while let Some(entity) = list.next_element()? {
+                    if entities.len() == ENTITIES {
+                        let text = format!("more than {ENTITIES} entries");
+                        return Err(serde::de::Error::custom(text));
+                    }
+                    entities.push(entity);
+                }
+                Ok(Entities(entities))
+            }
+        }
+        deserializer.deserialize_seq(Reader)
+    }
+}
+
 /// A segment of a path.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
@@ -250,8 +305,11 @@ pub fn segment(text: &str) -> String {
 /// When the answer breaks off, or is no such thing.
 pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure> {
     let url = response.url().to_string();
-    let body = response.bytes().await.map_err(|e| transport::unreachable(&url, &e))?;
-    serde_json::from_slice(&body).map_err(|e| {
+    parsed(&url, &transport::whole(response, LARGEST).await?)
+}
+
+fn parsed<T: DeserializeOwned>(url: &str, body: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(body).map_err(|e| {
         Failure::Here(format!("`{url}` answered what is not expected there: {e}; is it the right address?"))
     })
 }
@@ -259,7 +317,19 @@ pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Failure>
 /// What an answer that is no success says.
 pub async fn refusal(response: Response) -> Failure {
     let status = response.status();
-    let body = response.bytes().await.unwrap_or_default();
+    let leads = response.headers().get("location").filter(|_| status.is_redirection());
+    if let Some(to) = leads {
+        return Failure::Refused(Refusal {
+            status: status.as_u16(),
+            code: "Redirect".into(),
+            message: format!(
+                "it leads to `{}`, and nothing is sent to another address than the one that was given",
+                String::from_utf8_lossy(to.as_bytes())
+            ),
+            target: None,
+        });
+    }
+    let body = transport::beginning(response, REFUSAL).await;
     let envelope: Option<jumpbag_wire::error::ErrorEnvelope> = serde_json::from_slice(&body).ok();
     Failure::Refused(match envelope {
         Some(envelope) => Refusal {

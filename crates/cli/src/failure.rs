@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use crate::output::shown;
+use crate::output::{shown, shown_lines};
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl fmt::Display for Failure {
         match self {
             Failure::Refused(refusal) => f.write_str(&shown(&refusal.to_string())),
             Failure::Usage(text) | Failure::Here(text) | Failure::Unreachable(text) => {
-                f.write_str(&shown(text))
+                f.write_str(&shown_lines(text))
             }
             Failure::Status(_) => Ok(()),
         }

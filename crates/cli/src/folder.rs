@@ -57,17 +57,28 @@ pub fn walk(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         }
         match inside(entry.path(), &root, entry.file_type()) {
             Ok(()) => files.push(relative),
-            Err(why) => problems.push(format!("`{}` {why}", relative.display())),
+            Err(why) => {
+                problems.push(crate::output::shown(&format!("`{}` {why}", relative.display())).into_owned())
+            }
         }
     }
     if problems.is_empty() { Ok(files) } else { Err(Failure::Here(problems.join("\n"))) }
 }
 
+/// Whether a file of this name, at the top of a folder, is one of the library's.
+pub fn counts(name: &str) -> bool {
+    !name.starts_with('.') && !name.eq_ignore_ascii_case(MANIFEST) && !name.eq_ignore_ascii_case(LOCK)
+}
+
 /// A link is as good as the file that it leads to, but not out of the folder: what a repository holds may come from
 /// anybody, and the files around it are not theirs to publish.
 fn inside(path: &Path, root: &Path, kind: std::fs::FileType) -> Result<(), String> {
-    if path.file_name().is_none_or(|name| name.to_str().is_none()) {
-        return Err("has a name that is not UTF-8: rename it".into());
+    match path.file_name().and_then(|name| name.to_str()) {
+        None => return Err("has a name that is not UTF-8: rename it".into()),
+        Some(name) if name.contains(char::is_control) => {
+            return Err("has a control character in its name: rename it".into());
+        }
+        Some(_) => {}
     }
     if kind.is_file() {
         return Ok(());
@@ -76,16 +87,65 @@ fn inside(path: &Path, root: &Path, kind: std::fs::FileType) -> Result<(), Strin
         return Err("is neither a file nor a folder".into());
     }
     let target = path.canonicalize().map_err(|e| format!("is a link that leads nowhere: {e}"))?;
-    if !target.starts_with(root) {
+    let Ok(place) = target.strip_prefix(root) else {
         return Err(format!(
             "is a link to `{}`, outside the folder: copy that file here instead",
             target.display()
         ));
+    };
+    // Repositories keep tokens in such files.
+    if place.iter().any(|part| part.as_encoded_bytes().starts_with(b".")) {
+        return Err(format!("is a link to `{}`, which does not count: copy that file", place.display()));
     }
     if target.is_dir() {
         return Err("is a link to a folder: only links to files are followed".into());
     }
+    if !target.is_file() {
+        return Err("is a link to what is no file".into());
+    }
     Ok(())
+}
+
+fn leads_out(link: &Path) -> bool {
+    let folder = link.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let leads = |target: PathBuf| folder.canonicalize().is_ok_and(|folder| !target.starts_with(folder));
+    link.is_symlink() && link.canonicalize().is_ok_and(leads)
+}
+
+/// More than any manifest or lock has.
+const LARGEST_TEXT: u64 = 64 << 20;
+
+/// A text about a folder, which may come from anybody, too: none when it is not there.
+///
+/// # Errors
+/// When it cannot be read, is no file, or is too large.
+pub fn text(path: &Path) -> Result<Option<String>, Failure> {
+    let failed = |e: std::io::Error| Failure::file("read", path, &e);
+    match path.metadata() {
+        // Other files would be quoted in messages.
+        _ if leads_out(path) => {
+            return Err(Failure::Here(format!("`{}` is a link out of its folder", path.display())));
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        found if !found.as_ref().map_err(|e| Failure::file("read", path, e))?.is_file() => {
+            return Err(Failure::Here(format!("`{}` is no file", path.display())));
+        }
+        _ => {}
+    }
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(LARGEST_TEXT + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > LARGEST_TEXT {
+        return Err(Failure::Here(format!("`{}` has more than {LARGEST_TEXT} bytes", path.display())));
+    }
+    Ok(Some(text))
+}
+
+/// What is wrong with a TOML file, and where. Nothing of its text is told: it may hold secrets, or be another file.
+pub fn toml_failure(path: &Path, text: &str, error: &toml::de::Error) -> Failure {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    Failure::Here(format!("`{}`, line {line}: {}", path.display(), error.message()))
 }
 
 /// Reads files whole, several at a time; they come back in their order.
@@ -124,10 +184,18 @@ pub fn read(files: &[(PathBuf, String)]) -> Result<Vec<LocalFile>, Failure> {
 }
 
 fn digest(path: &Path, piece: &mut [u8]) -> std::io::Result<(u64, String)> {
-    let mut file = std::fs::File::open(path)?;
+    let found = path.metadata()?;
+    if !found.is_file() {
+        return Err(std::io::Error::other("it is no file"));
+    }
+    // A file that grows has an end all the same.
+    let mut file = std::fs::File::open(path)?.take(found.len() + 1);
     let (mut digest, mut size) = (Sha256::new(), 0);
     loop {
         match file.read(piece) {
+            Ok(0) if size != found.len() => {
+                return Err(std::io::Error::other("it changed while it was read"));
+            }
             Ok(0) => return Ok((size, crate::hex(&digest.finalize()))),
             Ok(read) => {
                 digest.update(&piece[..read]);

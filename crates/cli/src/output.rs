@@ -21,6 +21,8 @@ pub const CHANGED: Style = AnsiColor::Yellow.on_default();
 pub const FAINT: Style = Style::new().dimmed();
 pub const PLAIN: Style = Style::new();
 
+/// One long cell does not move the columns of all others further than this.
+const WIDEST: usize = 200;
 /// Columns between two of a table.
 const GAP: usize = 2;
 
@@ -61,7 +63,7 @@ impl Output {
         let mut widths = [0; N];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
-                *width = console::measure_text_width(cell).max(*width);
+                *width = console::measure_text_width(cell).min(WIDEST).max(*width);
             }
         }
         let terminal = console::Term::stdout();
@@ -93,12 +95,21 @@ impl Output {
     }
 }
 
-/// Text from elsewhere as it may stand on a terminal: control characters, and those that reorder text, are escaped.
-/// Tabs and line feeds stay.
+/// Text from elsewhere as it may stand on a line of a terminal: control characters, and those that reorder text, are
+/// escaped, ends of lines too. Tabs stay.
 pub fn shown(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c == '\t')
+}
+
+/// The same of several lines.
+pub fn shown_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c == '\t' || c == '\n')
+}
+
+fn escaped(text: &str, good: impl Fn(char) -> bool) -> Cow<'_, str> {
     let bad = |c: char| {
-        (c.is_control() && c != '\t' && c != '\n')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        (c.is_control() && !good(c))
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.contains(bad) {
         return text.into();
@@ -131,11 +142,12 @@ pub fn is_terminal() -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{shown, shown_lines};
 
     #[test]
     fn what_would_move_the_cursor_is_escaped() {
         assert_eq!(shown("a\u{1b}[2Jb\r\u{202e}c\u{9b}"), "a\\u{1b}[2Jb\\u{d}\\u{202e}c\\u{9b}");
-        assert_eq!(shown("plain\ttext\n"), "plain\ttext\n");
+        assert_eq!(shown("plain\ttext\n"), "plain\ttext\\u{a}");
+        assert_eq!(shown_lines("plain\ttext\n"), "plain\ttext\n");
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use clouds::Cloud;
-pub use store::{Store, write_private};
+pub use store::{Store, Turn};
 
 use crate::failure::Failure;
 
@@ -118,8 +118,20 @@ impl Session {
     pub fn keep_refresh_token(&self, token: &str) -> Result<(), Failure> {
         let Some(name) = &self.name else { return Ok(()) };
         let proof = Proof::RefreshToken(token.to_owned());
-        Store::read()?.keep(name, Profile { proof: Some(proof), ..self.profile.clone() })
+        Store::keep(name, Profile { proof: Some(proof), ..self.profile.clone() })
     }
+}
+
+/// Whether a secret may go to an address: over HTTPS, or within this machine, or where somebody said so.
+pub fn is_safe(address: &str, plain_http: bool) -> bool {
+    let Ok(url) = Url::parse(address) else { return false };
+    let loopback = match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.scheme() == "https" || (url.scheme() == "http" && (loopback || plain_http))
 }
 
 impl Profile {
@@ -179,15 +191,8 @@ impl Profile {
                     "{what}: `{address}` is no address such as `https://jumpbag.example`: {e}"
                 ))
             })?;
-            let loopback = match parsed.host() {
-                Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-                Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-                Some(url::Host::Domain(name)) => name == "localhost",
-                None => false,
-            };
             match parsed.scheme() {
-                "https" => {}
-                "http" if loopback || self.plain_http => {}
+                _ if is_safe(address, self.plain_http) => {}
                 "http" => {
                     return Err(Failure::Usage(format!(
                         "{what}: `{address}` is not HTTPS, and whoever listens on the way could read the secret; \

@@ -1,6 +1,7 @@
 //! How far long work is: a bar for each file and one for all, on a terminal only.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,8 +14,12 @@ use crate::output::{Output, is_terminal};
 pub struct Progress {
     bars: MultiProgress,
     total: ProgressBar,
+    /// Whether there is a bar for all.
+    counted: bool,
     shown: bool,
     output: Output,
+    /// Bytes of files that went or came.
+    moved: Arc<AtomicU64>,
 }
 
 impl Progress {
@@ -23,14 +28,17 @@ impl Progress {
         let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
         let total = ProgressBar::hidden();
-        Progress { bars, total, shown, output }
+        Progress { bars, total, counted: false, shown, output, moved: Arc::default() }
     }
 
     /// Shows how many of `things` are done.
     pub fn start(&mut self, things: u64, what: &str) {
         let style = ProgressStyle::with_template("{msg} {pos}/{len} {bar:30} {elapsed}  {prefix}")
             .unwrap_or_else(|_| ProgressStyle::default_bar());
-        self.total = self.bars.add(ProgressBar::new(things).with_style(style).with_message(what.to_owned()));
+        self.total = self.bars.add(ProgressBar::new(things));
+        self.total.set_style(style);
+        self.total.set_message(what.to_owned());
+        self.counted = true;
         self.total.enable_steady_tick(Duration::from_millis(250));
     }
 
@@ -51,11 +59,21 @@ impl Progress {
             "  {bar:20} {bytes:>10}/{total_bytes:<10} {bytes_per_sec:>12}  {msg}",
         )
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let bar = ProgressBar::new(bytes).with_style(style);
+        // It must be among the others before it is drawn for the first time.
+        let bar = ProgressBar::new(bytes);
+        let bar = match (self.shown, self.counted) {
+            (false, _) => ProgressBar::hidden(),
+            (true, true) => self.bars.insert_before(&self.total, bar),
+            (true, false) => self.bars.add(bar),
+        };
+        bar.set_style(style);
         bar.set_message(crate::output::shown(name).into_owned());
-        // Above the one for all.
-        let bar = if self.shown { self.bars.insert_before(&self.total, bar) } else { ProgressBar::hidden() };
-        FileBar(Arc::new(Bar(bar)))
+        FileBar(Arc::new(Bar(bar)), self.moved.clone())
+    }
+
+    /// Grows while bytes of files go or come.
+    pub fn moved(&self) -> u64 {
+        self.moved.load(Ordering::Relaxed)
     }
 
     /// Says for how long and why nothing moves.
@@ -92,13 +110,14 @@ impl Progress {
 
 /// The bar of one file. The last of its clones takes it away.
 #[derive(Clone)]
-pub struct FileBar(Arc<Bar>);
+pub struct FileBar(Arc<Bar>, Arc<AtomicU64>);
 
 struct Bar(ProgressBar);
 
 impl FileBar {
     pub fn moved(&self, bytes: u64) {
         self.0.0.inc(bytes);
+        self.1.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// From the beginning: the file is sent again.

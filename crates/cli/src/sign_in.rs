@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 pub use claims::Claims;
 pub use endpoint::{Granted, Issuer, retry_after};
+pub use kept::forget;
 
 use crate::failure::Failure;
 use crate::profile::{Proof, Session};
@@ -118,8 +119,9 @@ impl SignIn {
 
     fn adopt(&self, current: &mut Option<Token>, access: String, lifetime: Option<i64>) -> Token {
         let said = || Claims::of(&access).and_then(|claims| claims.expires);
-        let expires = lifetime.map(|lifetime| now() + lifetime).or_else(said).unwrap_or(i64::MAX);
-        let expires = expires - SPARE.min((expires - now()) / 2);
+        let expires =
+            lifetime.map(|lifetime| now().saturating_add(lifetime)).or_else(said).unwrap_or(i64::MAX);
+        let expires = expires.saturating_sub(SPARE.min(expires.saturating_sub(now()) / 2));
         let token = Token { access, expires };
         kept::keep(&self.session, &token);
         *current = Some(token.clone());

@@ -14,7 +14,7 @@ impl Timestamp {
     }
 
     pub const fn from_secs(secs: i64) -> Timestamp {
-        Timestamp(secs * 1_000_000)
+        Timestamp(secs.saturating_mul(1_000_000))
     }
 
     pub const fn micros(self) -> i64 {

@@ -22,6 +22,7 @@ pub struct Opened {
 /// The description of a bundle is smaller than this, and its note than that.
 const LARGEST_CONTENTS: u64 = 256 << 20;
 const LARGEST_NOTE: u64 = 64 << 10;
+const LONGEST_NAME: u64 = 4096;
 
 type Entries<'a> = tar::Entries<'a, BufReader<File>>;
 
@@ -31,7 +32,8 @@ pub fn open(path: &Path, keys: &[PublicKey]) -> Result<Opened, Failure> {
     let file = File::open(path).map_err(|e| Failure::file("read", path, &e))?;
     let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 20, file));
     let wrong = |why: String| Failure::Here(format!("`{}` is no good bundle: {why}", path.display()));
-    let mut entries = archive.entries().map_err(|e| wrong(e.to_string()))?;
+    // Raw: extensions of the format that this program does not write have no meaning, and no size, here.
+    let mut entries = archive.entries().map_err(|e| wrong(e.to_string()))?.raw(true);
     let contents = whole(&mut entries, CONTENTS, LARGEST_CONTENTS).map_err(wrong)?;
     let note = whole(&mut entries, NOTE, LARGEST_NOTE).map_err(wrong)?;
     // Nothing is read of the contents before somebody who is known has signed them.
@@ -94,11 +96,19 @@ fn verified(entries: &mut Entries<'_>, item: &Item) -> Result<u64, String> {
 }
 
 fn next<'a>(entries: &mut Entries<'a>, name: &str) -> Result<tar::Entry<'a, BufReader<File>>, String> {
-    let entry = entries.next().ok_or_else(|| format!("{name} is missing"))?.map_err(|e| e.to_string())?;
-    let path = entry.path_bytes();
-    if *path != *name.as_bytes() || entry.header().entry_type() != tar::EntryType::Regular {
+    let mut following =
+        || entries.next().ok_or_else(|| format!("{name} is missing"))?.map_err(|e| e.to_string());
+    let mut entry = following()?;
+    let mut path = entry.path_bytes().into_owned();
+    if entry.header().entry_type() == tar::EntryType::GNULongName && entry.size() <= LONGEST_NAME {
+        // A name that is too long for a header.
+        path.clear();
+        entry.read_to_end(&mut path).map_err(|e| format!("{name}: {e}"))?;
+        path.truncate(path.strip_suffix(b"\0").map_or(path.len(), <[u8]>::len));
+        entry = following()?;
+    }
+    if path != name.as_bytes() || entry.header().entry_type() != tar::EntryType::Regular {
         return Err(format!("`{}` is where {name} should be", String::from_utf8_lossy(&path)));
     }
-    drop(path);
     Ok(entry)
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -18,8 +19,8 @@ pub struct Content {
 
 pub enum Bytes {
     At(PathBuf),
-    /// A file without a name.
-    Open(File),
+    /// In a file without a name, so many bytes into it.
+    Within(Arc<File>, u64),
 }
 
 /// Writes a bundle of files that are in order.
@@ -38,11 +39,11 @@ pub fn write(contents: Vec<Content>, key: &SigningKey, to: &mut impl Write) -> R
     append(&mut archive, NOTE, note.len() as u64, &mut note.as_bytes()).map_err(failed)?;
     for Content { item, bytes } in contents {
         let unreadable = |e: std::io::Error| Failure::Here(format!("cannot read `{}`: {e}", item.file_name));
-        let mut file = match bytes {
-            Bytes::At(path) => File::open(&path).map_err(|e| Failure::file("read", &path, &e))?,
-            Bytes::Open(file) => file,
+        let (mut file, begin) = match bytes {
+            Bytes::At(path) => (File::open(&path).map_err(|e| Failure::file("read", &path, &e))?, 0),
+            Bytes::Within(file, begin) => (file.try_clone().map_err(unreadable)?, begin),
         };
-        file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(begin)).map_err(unreadable)?;
         let mut hashed = Hashed { file: file.take(item.size), digest: Sha256::new() };
         append(&mut archive, &format!("{FILES}{}", item.file_name), item.size, &mut hashed)
             .map_err(failed)?;

@@ -26,6 +26,8 @@ pub struct Events {
 
 /// More than any server here says in one event.
 const LARGEST: usize = 16 << 20;
+/// Every event that has no id of its own keeps the one before.
+const LONGEST_ID: usize = 256;
 
 impl Events {
     /// # Errors
@@ -68,7 +70,7 @@ impl Events {
                 }
                 self.event.data.push_str(value);
             }
-            "id" if !value.contains('\0') => self.id = Some(value.to_owned()),
+            "id" if !value.contains('\0') && value.len() <= LONGEST_ID => self.id = Some(value.to_owned()),
             "retry" => {
                 let millis = value.parse().ok().filter(|millis| *millis <= 60_000);
                 self.retry = millis.map(Duration::from_millis).or(self.retry);
@@ -98,6 +100,15 @@ mod tests {
             assert_eq!(seen, expected, "{size} bytes at a time");
             assert_eq!(events.retry.map(|retry| retry.as_millis()), Some(2000));
         }
+    }
+
+    #[test]
+    fn a_long_id_is_not_kept_for_every_event() {
+        let mut events = Events::default();
+        let piece = [b"id: ", &vec![b'x'; 1 << 16][..], b"\n", &vec![b'\n'; 1 << 12]].concat();
+        events.feed(&piece).expect("small enough");
+        let ids: usize = events.ready.iter().filter_map(|(_, id)| id.as_ref()).map(String::len).sum();
+        assert!(ids < 1 << 17, "{ids} bytes");
     }
 
     #[test]

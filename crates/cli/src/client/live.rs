@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::StreamExt as _;
 use jumpbag_wire::action::{OutputData, OutputEnded, OutputPiece};
 use reqwest::{Method, Response};
 use serde::Deserialize;
@@ -16,6 +15,7 @@ use super::events::{Event, Events};
 use super::machines::{ACTIONS, Action, PUT_FILE, RUN_SCRIPT, is_final};
 use super::{Again, Client, Outcome, segment};
 use crate::failure::Failure;
+use crate::transport;
 
 /// Which of a command's streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,14 +163,13 @@ impl Client {
     /// What one connection tells, to the end of the command or of the connection.
     async fn told(
         &self,
-        response: Response,
+        mut response: Response,
         heard: &mut Heard,
         show: &mut impl Show,
     ) -> Result<Option<OutputEnded>, Failure> {
         let mut events = Events::default();
-        let mut pieces = response.bytes_stream();
         // A connection that breaks is made again.
-        while let Some(Ok(piece)) = pieces.next().await {
+        while let Ok(Some(piece)) = transport::piece(&mut response).await {
             events.feed(&piece)?;
             while let Some(event) = events.take() {
                 heard.retry = events.retry.or(heard.retry);

@@ -5,7 +5,6 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::StreamExt as _;
 use reqwest::{Method, Response};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -37,7 +36,7 @@ pub struct Arrived {
 /// Attempts of a download.
 const ATTEMPTS: u32 = 5;
 /// What a script says comes in one piece of JSON from the original; jumpbag tells it byte by byte as well.
-const LARGEST: u64 = 512 << 20;
+const LARGEST: u64 = 128 << 20;
 
 impl Client {
     /// # Errors
@@ -48,14 +47,19 @@ impl Client {
         self.download(action, index, &mut file).await?;
         let mut raw = Vec::new();
         file.seek(SeekFrom::Start(0)).map_err(failed)?;
-        file.take(LARGEST).read_to_end(&mut raw).map_err(failed)?;
+        file.take(LARGEST + 1).read_to_end(&mut raw).map_err(failed)?;
         if raw.starts_with(&[0x1f, 0x8b]) {
             let mut plain = Vec::new();
             flate2::read::MultiGzDecoder::new(&raw[..])
-                .take(LARGEST)
+                .take(LARGEST + 1)
                 .read_to_end(&mut plain)
                 .map_err(failed)?;
             raw = plain;
+        }
+        if raw.len() as u64 > LARGEST {
+            return Err(Failure::Here(format!(
+                "what the script said has more than {LARGEST} bytes: `--output FILE` brings it from jumpbag byte by byte"
+            )));
         }
         let json = raw.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&raw);
         let result: ScriptResult = serde_json::from_slice(json).map_err(|e| {
@@ -136,10 +140,11 @@ impl Client {
         let path = format!("{ACTIONS}/{id}/GetLiveResponseResultDownloadLink(index={index})");
         let link: Link = self.get(&path).await?;
         // Without the token: the link is all that it takes, and may lead to another host.
-        let answer = match self.http.get(&link.value).send().await {
-            Ok(answer) if answer.status().is_success() => answer,
-            Ok(answer) => return Ok(Err(refusal(answer).await)),
-            Err(e) => return Ok(Err(transport::unreachable(&link.value, &e.without_url()))),
+        let answer = match transport::answer(self.http.get(&link.value).send(), || 0).await {
+            None => return Ok(Err(transport::silent(&link.value))),
+            Some(Ok(answer)) if answer.status().is_success() => answer,
+            Some(Ok(answer)) => return Ok(Err(refusal(answer).await)),
+            Some(Err(e)) => return Ok(Err(transport::unreachable(&link.value, &e.without_url()))),
         };
         let header =
             |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -169,19 +174,16 @@ fn digest(header: &str) -> Option<Vec<u8>> {
 
 /// Writes a body to a file; the failure within is a connection that broke off, `offset` how far it came.
 async fn pour(
-    answer: Response,
+    mut answer: Response,
     file: &mut File,
     offset: &mut u64,
     mut digest: Option<&mut Sha256>,
 ) -> Result<Option<Failure>, Failure> {
-    let mut url = answer.url().clone();
-    // Whoever has the link's signature has the result.
-    url.set_query(None);
-    let mut pieces = answer.bytes_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = match piece {
-            Ok(piece) => piece,
-            Err(e) => return Ok(Some(transport::unreachable(url.as_str(), &e.without_url()))),
+    loop {
+        let piece = match transport::piece(&mut answer).await {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return Ok(None),
+            Err(failure) => return Ok(Some(failure)),
         };
         file.write_all(&piece).map_err(crate::failure::output_or_disk)?;
         if let Some(digest) = digest.as_deref_mut() {
@@ -189,5 +191,4 @@ async fn pour(
         }
         *offset += piece.len() as u64;
     }
-    Ok(None)
 }

@@ -103,16 +103,15 @@ async fn list(output: Output, client: &Client, list: List) -> Result<Status, Fai
     }
     let rows = actions.iter().map(|Entity { is, .. }| {
         [
-            is.creation_date_time_utc.map(short).unwrap_or_default(),
+            is.id.clone(),
             is.name().to_owned(),
             is.status.clone(),
+            is.creation_date_time_utc.map(short).unwrap_or_default(),
             what(is),
-            is.requestor.clone().unwrap_or_default(),
             is.requestor_comment.clone().unwrap_or_default(),
-            is.id.clone(),
         ]
     });
-    output.table(["asked", "machine", "status", "what", "by", "comment", "id"], rows.collect())?;
+    output.table(["id", "machine", "status", "asked", "what", "comment"], rows.collect())?;
     Ok(Status::Done)
 }
 

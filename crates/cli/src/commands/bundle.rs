@@ -2,6 +2,7 @@
 
 use std::io::{BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Subcommand;
 
@@ -76,7 +77,7 @@ pub struct Unpack {
     #[command(flatten)]
     rules: Rules,
     /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 }
 
@@ -144,13 +145,17 @@ async fn from_server(context: &Context, names: &[String]) -> Result<Vec<Content>
     let entries = if names.is_empty() { client.files().await? } else { matching(&client, names).await? };
     client.progress.start(entries.len() as u64, "downloaded");
     let mut contents = Vec::with_capacity(entries.len());
+    let failed = |e: std::io::Error| Failure::Here(format!("temporary file: {e}"));
+    // One for all: a process may not have as many open as a library may have.
+    let spool = Arc::new(tempfile::tempfile().map_err(failed)?);
+    let mut begin = 0;
     for entry in entries {
-        let mut file =
-            tempfile::tempfile().map_err(|e| Failure::Here(format!("cannot make a temporary file: {e}")))?;
-        let sha256 = fetch(&client, &entry, entry.version, &mut file).await?;
-        let size = file.stream_position().map_err(|e| Failure::Here(format!("temporary file: {e}")))?;
+        let sha256 = fetch(&client, &entry, entry.version, &mut &*spool).await?;
+        let end = (&*spool).stream_position().map_err(failed)?;
+        let size = end - begin;
         let item = Item { file_name: entry.file_name.clone(), sha256, size, fields: said(entry) };
-        contents.push(Content { item, bytes: Bytes::Open(file) });
+        contents.push(Content { item, bytes: Bytes::Within(spool.clone(), begin) });
+        begin = end;
         client.progress.one_done();
     }
     client.progress.finish();

@@ -12,7 +12,7 @@ use clap::Subcommand;
 use glob::MatchOptions;
 
 use super::Context;
-pub use download::{fetch, place, to_file};
+pub use download::{fetch, is_plain, place, to_file};
 pub use history::coloured;
 pub use look::short;
 

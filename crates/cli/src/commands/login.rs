@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::Context;
 use crate::failure::{Failure, Status};
+use crate::output::shown;
 use crate::profile::{Cloud, Profile, Proof, Session, Store};
 use crate::sign_in::{Claims, Granted, Issuer, SignIn};
 use crate::transport;
@@ -83,10 +84,10 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
     let session = Session { name: Some(name.clone()), profile: profile.clone() };
     let sign_in = SignIn::new(session, http);
     let token = sign_in.first(granted).await?;
-    Store::read()?.sign_in(&name, profile.clone())?;
+    Store::sign_in(&name, profile.clone())?;
     let claims = Claims::of(&token.access).unwrap_or_default();
     let who = claims.user.or(claims.name).or(claims.app).or(profile.client_id).unwrap_or_default();
-    context.output.said(format!("signed in to {} as {who}, profile `{name}`", profile.url))?;
+    context.output.said(format!("signed in to {} as {}, profile `{name}`", profile.url, shown(&who)))?;
     if claims.permissions.is_empty() {
         context
             .output
@@ -146,10 +147,11 @@ async fn by_device(
 ) -> Result<(Proof, Option<Granted>), Failure> {
     let issuer = Issuer::new(http, profile);
     let prompt = issuer.begin_device(profile).await?;
-    let code = crate::output::shown(&prompt.user_code).into_owned();
-    context
-        .output
-        .line(format!("Open {} and enter the code {code}", crate::output::shown(&prompt.verification_uri)))?;
+    context.output.line(format!(
+        "Open {} and enter the code {}",
+        shown(&prompt.verification_uri),
+        shown(&prompt.user_code)
+    ))?;
     context.progress_line(format!(
         "waiting for the sign-in, {} minutes at most",
         prompt.expires_in.div_ceil(60)
@@ -176,9 +178,9 @@ fn absolute(path: impl AsRef<std::path::Path>) -> Result<PathBuf, Failure> {
 }
 
 pub fn logout(context: &Context) -> Result<Status, Failure> {
-    let store = Store::read()?;
-    let (name, _) = store.profile(context.profile.as_deref())?;
-    store.sign_out(&name)?;
+    let (name, _) = Store::read()?.profile(context.profile.as_deref())?;
+    crate::sign_in::forget(&name);
+    Store::sign_out(&name)?;
     context.output.said(format!("forgot profile `{name}` and its secret"))?;
     Ok(Status::Done)
 }

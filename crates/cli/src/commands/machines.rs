@@ -85,15 +85,14 @@ async fn list(output: Output, client: &Client, list: List) -> Result<Status, Fai
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         [
             is.name().to_owned(),
+            is.id.clone(),
             text(&is.os_platform),
             text(&is.health_status),
             is.last_seen.map(short).unwrap_or_default(),
-            text(&is.last_ip_address),
             is.machine_tags.join(","),
-            is.id.clone(),
         ]
     });
-    output.table(["name", "system", "health", "last seen", "address", "tags", "id"], rows.collect())?;
+    output.table(["name", "id", "system", "health", "last seen", "tags"], rows.collect())?;
     Ok(Status::Done)
 }
 

@@ -4,12 +4,12 @@ pub mod apply;
 mod pull;
 pub mod show;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use glob::Pattern;
 
 use super::Context;
-use crate::client::library::same_name;
 use crate::client::{Client, Entry, Source};
 use crate::failure::{Failure, Status};
 use crate::folder::manifest::Member;
@@ -43,7 +43,7 @@ pub struct Sync {
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
     /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 }
 
@@ -113,11 +113,12 @@ pub async fn run(context: &Context, sync: Sync) -> Result<Status, Failure> {
     let mut library = client.files().await?;
     let all = library.len();
     forget_what_is_gone(&mut lock, &members, &library);
+    let sizes = sizes(&members, &only);
+    check_sizes(&client, &sizes, library.first().is_some_and(Entry::is_versioned)).await?;
     let wanted = wanted(members, &only)?;
-    check_sizes(&client, &wanted, library.first().is_some_and(Entry::is_versioned)).await?;
-    library.retain(|entry| {
-        only.takes(&entry.file_name, "") || wanted.iter().any(|file| same_name(&file.name, &entry.file_name))
-    });
+    let names: HashSet<String> = wanted.iter().map(|file| file.name.to_lowercase()).collect();
+    library
+        .retain(|entry| only.takes(&entry.file_name, "") || names.contains(&entry.file_name.to_lowercase()));
     let plan = Plan::make(wanted, library, Some(&lock), sync.rules.plan());
     let steps = Apply { client, plan, lock: Some(lock), rules: sync.rules, all, jobs: sync.jobs.into() };
     steps.run(context.output, sync.plan, sync.diff).await
@@ -138,11 +139,11 @@ impl Only {
 
 /// What was alike once and is on neither side any more is like what never was.
 fn forget_what_is_gone(lock: &mut Lock, members: &[Member], library: &[Entry]) {
-    for name in lock.names() {
-        let here = members.iter().any(|member| same_name(&member.name, &name));
-        if !here && !library.iter().any(|entry| same_name(&entry.file_name, &name)) {
-            lock.forget(&name);
-        }
+    let here = members.iter().map(|member| member.name.to_lowercase());
+    let alive: HashSet<String> =
+        here.chain(library.iter().map(|entry| entry.file_name.to_lowercase())).collect();
+    for name in lock.names().iter().filter(|name| !alive.contains(&name.to_lowercase())) {
+        lock.forget(name);
     }
 }
 
@@ -165,9 +166,18 @@ pub fn wanted(mut members: Vec<Member>, only: &Only) -> Result<Vec<Wanted>, Fail
 /// The original's limit, which jumpbag has too where nobody set another.
 const USUAL_LIMIT: u64 = 20 << 20;
 
-/// Too large is told before anything is sent. Only a file over the usual limit makes it worth a question.
-async fn check_sizes(client: &Client, wanted: &[Wanted], versioned: bool) -> Result<(), Failure> {
-    if wanted.iter().all(|file| file.size <= USUAL_LIMIT) {
+/// Files and how large they are, as far as it can be seen before they are read.
+fn sizes<'a>(members: &'a [Member], only: &Only) -> Vec<(&'a str, u64)> {
+    let counts = |member: &&Member| only.takes(&member.name, &member.place);
+    let size = |member: &'a Member| {
+        (member.place.as_str(), member.path.metadata().map_or(0, |metadata| metadata.len()))
+    };
+    members.iter().filter(counts).map(size).collect()
+}
+
+/// Too large is told before anything is read or sent. Only a file over the usual limit makes it worth a question.
+async fn check_sizes(client: &Client, sizes: &[(&str, u64)], versioned: bool) -> Result<(), Failure> {
+    if sizes.iter().all(|(_, size)| *size <= USUAL_LIMIT) {
         return Ok(());
     }
     let limit = match client.get::<jumpbag_wire::library::Usage>("/api/library/usage").await {
@@ -176,10 +186,10 @@ async fn check_sizes(client: &Client, wanted: &[Wanted], versioned: bool) -> Res
         Err(failure) if failure.is(404) && !versioned => USUAL_LIMIT,
         Err(failure) => return Err(failure),
     };
-    let problems: Vec<_> = wanted
+    let problems: Vec<_> = sizes
         .iter()
-        .filter(|file| file.size > limit)
-        .map(|file| format!("`{}` has {} bytes, and the server takes at most {limit}", file.place, file.size))
+        .filter(|(_, size)| *size > limit)
+        .map(|(place, size)| format!("`{place}` has {size} bytes, and the server takes at most {limit}"))
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(Failure::Here(problems.join("\n"))) }
 }

@@ -46,7 +46,7 @@ pub async fn whoami(context: &Context) -> Result<Status, Failure> {
         context.output.json(&who)?;
         return Ok(Status::Done);
     }
-    let left = (token.expires - now()) / 60;
+    let left = token.expires.saturating_sub(now()) / 60;
     let until = expires
         .map(|expires| format!("{expires} (in {left} minutes; then a new one is got)"))
         .unwrap_or_default();

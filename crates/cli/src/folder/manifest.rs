@@ -1,6 +1,6 @@
 //! `library.toml`: what is said about the files of a folder. What it does not say is left as it is on the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -86,9 +86,8 @@ pub fn members(folder: &Path) -> Result<Vec<Member>, Failure> {
         }
         members.push(manifest.member(folder, place, &relative));
     }
-    let missing: Vec<_> =
-        manifest.files.keys().filter(|place| !members.iter().any(|member| member.place == **place)).collect();
-    if let Some(place) = missing.first() {
+    let places: HashSet<&str> = members.iter().map(|member| member.place.as_str()).collect();
+    if let Some(place) = manifest.files.keys().find(|place| !places.contains(place.as_str())) {
         return Err(Failure::Here(format!(
             "`{}`: there is no file `{place}` (paths are from the folder, with `/`, and the case of letters counts)",
             folder.join(MANIFEST).display()
@@ -105,11 +104,9 @@ pub fn pattern(glob: &str) -> Result<Pattern, Failure> {
 impl Manifest {
     fn read(folder: &Path) -> Result<Manifest, Failure> {
         let path = folder.join(MANIFEST);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text)
-                .map_err(|e| Failure::Here(format!("`{}`: {}", path.display(), e.to_string().trim_end()))),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Manifest::default()),
-            Err(e) => Err(Failure::file("read", &path, &e)),
+        match super::text(&path)? {
+            Some(text) => toml::from_str(&text).map_err(|e| super::toml_failure(&path, &text, &e)),
+            None => Ok(Manifest::default()),
         }
     }
 
@@ -152,11 +149,7 @@ pub fn describe(
     only_count: bool,
 ) -> Result<usize, Failure> {
     let path = folder.join(MANIFEST);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(e) => return Err(Failure::file("read", &path, &e)),
-    };
+    let text = super::text(&path)?.unwrap_or_default();
     let mut document: toml_edit::DocumentMut =
         text.parse().map_err(|e| Failure::Here(format!("`{}`: {e}", path.display())))?;
     let (mut described, mut forgotten) = (0, 0);

@@ -32,6 +32,18 @@ pub fn restore(profile: &str, proof: Option<Proof>) -> Result<Option<Proof>, Fai
 
 #[cfg(feature = "keyring")]
 fn entry(profile: &str) -> Result<keyring::Entry, Failure> {
+    // Why there is none is told here only.
+    if let Err(e) = keyring::Entry::store_status() {
+        let hint = if cfg!(any(windows, target_os = "macos")) {
+            ""
+        } else {
+            ": a Secret Service such as GNOME Keyring, KWallet or KeePassXC has to run in this session"
+        };
+        return Err(Failure::Here(format!(
+            "there is no keyring{hint}; without `--keyring`, `jumpbag login` keeps the secret in a file that only you \
+             can read ({e})"
+        )));
+    }
     keyring::Entry::new("jumpbag", profile).map_err(|e| failed("open", &e))
 }
 
@@ -47,13 +59,21 @@ fn store(profile: &str, secret: &str) -> Result<(), Failure> {
 
 #[cfg(feature = "keyring")]
 fn load(profile: &str) -> Result<String, Failure> {
-    entry(profile)?.get_password().map_err(|e| failed("read from", &e))
+    entry(profile)?.get_password().map_err(|e| match e {
+        keyring::Error::NoEntry => Failure::Usage(format!(
+            "the secret of profile `{profile}` is not in the keyring any more: `jumpbag login` again"
+        )),
+        e => failed("read from", &e),
+    })
 }
 
-/// Takes the secret out of the keyring.
+/// Takes the secret out of the keyring, if it is there.
 #[cfg(feature = "keyring")]
 pub fn forget(profile: &str) -> Result<(), Failure> {
-    entry(profile)?.delete_credential().map_err(|e| failed("remove from", &e))
+    match entry(profile)?.delete_credential() {
+        Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
+        Err(e) => Err(failed("remove from", &e)),
+    }
 }
 
 #[cfg(not(feature = "keyring"))]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Profile, secrets};
 use crate::failure::Failure;
+use crate::folder::toml_failure;
 
 /// All profiles, and which of them is in use.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,8 +26,7 @@ impl Store {
     pub fn read() -> Result<Store, Failure> {
         let path = file("profiles.toml")?;
         match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text)
-                .map_err(|e| Failure::Here(format!("`{}`: {}", path.display(), e.to_string().trim_end()))),
+            Ok(text) => toml::from_str(&text).map_err(|e| toml_failure(&path, &text, &e)),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(Store::default()),
             Err(e) => Err(Failure::file("read", &path, &e)),
         }
@@ -55,32 +55,50 @@ impl Store {
         Ok((name.to_owned(), profile.clone()))
     }
 
+    /// Changes the file.
+    fn change(change: impl FnOnce(&mut Store) -> Result<(), Failure>) -> Result<(), Failure> {
+        let turn = Turn::take()?;
+        let mut store = Store::read()?;
+        change(&mut store)?;
+        let text =
+            toml::to_string(&store).map_err(|e| Failure::Here(format!("cannot write profiles: {e}")))?;
+        turn.write("profiles.toml", text.as_bytes())
+    }
+
     /// Keeps a profile and leaves alone which one is in use.
-    pub fn keep(mut self, name: &str, mut profile: Profile) -> Result<(), Failure> {
+    pub fn keep(name: &str, profile: Profile) -> Result<(), Failure> {
+        Store::change(|store| store.insert(name, profile))
+    }
+
+    /// Keeps a profile, which is the one in use from now on.
+    pub fn sign_in(name: &str, profile: Profile) -> Result<(), Failure> {
+        Store::change(|store| {
+            store.current = Some(name.to_owned());
+            store.insert(name, profile)
+        })
+    }
+
+    fn insert(&mut self, name: &str, mut profile: Profile) -> Result<(), Failure> {
         if profile.keyring {
             profile.proof = secrets::put_away(name, profile.proof)?;
         }
         self.profiles.insert(name.to_owned(), profile);
-        self.write()
-    }
-
-    /// Keeps a profile, which is the one in use from now on.
-    pub fn sign_in(mut self, name: &str, profile: Profile) -> Result<(), Failure> {
-        self.current = Some(name.to_owned());
-        self.keep(name, profile)
+        Ok(())
     }
 
     /// Forgets a profile and its secret.
-    pub fn sign_out(mut self, name: &str) -> Result<(), Failure> {
-        if let Some(profile) = self.profiles.remove(name)
-            && profile.keyring
-        {
-            secrets::forget(name)?;
-        }
-        if self.current.as_deref() == Some(name) {
-            self.current = self.profiles.keys().next().cloned();
-        }
-        self.write()
+    pub fn sign_out(name: &str) -> Result<(), Failure> {
+        Store::change(|store| {
+            if let Some(profile) = store.profiles.remove(name)
+                && profile.keyring
+            {
+                secrets::forget(name)?;
+            }
+            if store.current.as_deref() == Some(name) {
+                store.current = store.profiles.keys().next().cloned();
+            }
+            Ok(())
+        })
     }
 
     /// Where a file of the user's own lies.
@@ -89,11 +107,6 @@ impl Store {
     /// When the environment does not say where that is.
     pub fn file(name: &str) -> Result<PathBuf, Failure> {
         file(name)
-    }
-
-    fn write(&self) -> Result<(), Failure> {
-        let text = toml::to_string(self).map_err(|e| Failure::Here(format!("cannot write profiles: {e}")))?;
-        write_private("profiles.toml", text.as_bytes())
     }
 }
 
@@ -116,20 +129,53 @@ fn file(name: &str) -> Result<PathBuf, Failure> {
     Ok(folder.join(name))
 }
 
-/// Writes a file of the user's own whole or not at all; nobody else can read it.
-///
-/// # Errors
-/// When it cannot be written.
-pub fn write_private(name: &str, content: &[u8]) -> Result<(), Failure> {
-    let path = file(name)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let failed = |e: &std::io::Error| Failure::file("write", &path, e);
-    make_private_folder(folder).map_err(|e| failed(&e))?;
-    // A temporary file is its owner's alone from its first moment on.
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|e| failed(&e))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|e| failed(&e))?;
-    file.persist(&path).map_err(|e| failed(&e.error))?;
-    Ok(())
+/// The right to change the files of profiles and tokens: one run after the other has it, so that none undoes what
+/// another has just done.
+pub struct Turn(#[expect(dead_code, reason = "it is held")] std::fs::File);
+
+impl Turn {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn take() -> Result<Turn, Failure> {
+        let path = file("profiles.lock")?;
+        let failed = |e: std::io::Error| Failure::file("lock", &path, &e);
+        make_private_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+        let lock =
+            private(std::fs::OpenOptions::new().create(true).append(true)).open(&path).map_err(failed)?;
+        match lock.lock() {
+            // Some file systems have no locks.
+            Err(e) if e.kind() != std::io::ErrorKind::Unsupported => Err(failed(e)),
+            _ => Ok(Turn(lock)),
+        }
+    }
+
+    /// Writes a file of the user's own whole or not at all; nobody else can read it, and what a run that was killed left
+    /// of it goes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
+        let path = file(name)?;
+        let new = file(&format!(".{name}.new"))?;
+        let failed = |e: std::io::Error| Failure::file("write", &path, &e);
+        match std::fs::remove_file(&new) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+            _ => {}
+        }
+        let mut file =
+            private(std::fs::OpenOptions::new().write(true).create_new(true)).open(&new).map_err(failed)?;
+        file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
+        drop(file);
+        std::fs::rename(&new, &path).map_err(failed)
+    }
+}
+
+fn private(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
 }
 
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {

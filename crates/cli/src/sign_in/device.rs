@@ -28,6 +28,9 @@ fn five() -> u64 {
 
 /// By how much an issuer that is asked too often wants to be asked less, in seconds (RFC 8628, 3.5).
 const SLOWER: u64 = 5;
+/// An hour, and a minute between two questions: issuers give a quarter of that.
+const LONGEST: u64 = 3600;
+const SLOWEST: u64 = 60;
 
 impl Issuer {
     /// Asks for a code for the user.
@@ -36,9 +39,17 @@ impl Issuer {
     /// When the issuer offers none.
     pub async fn begin_device(&self, profile: &Profile) -> Result<Prompt, Failure> {
         let form = [("client_id", profile.client_id()?), ("scope", &user_scope(profile))];
-        self.ask(self.device_url().await?, &form)
-            .await?
-            .map_err(|(status, denied): (u16, Denied)| denied.failure(status))
+        let asked = self.ask(self.device_url().await?, &form).await?;
+        let prompt: Prompt = asked.map_err(|(status, denied): (u16, Denied)| denied.failure(status))?;
+        // People open what they are told to.
+        if !prompt.verification_uri.starts_with("https://") && !prompt.verification_uri.starts_with("http://")
+        {
+            return Err(Failure::Here(format!(
+                "the issuer sends you to `{}`, which is no address of a web page",
+                prompt.verification_uri
+            )));
+        }
+        Ok(Prompt { expires_in: prompt.expires_in.min(LONGEST), ..prompt })
     }
 
     /// Waits until the user has confirmed.
@@ -52,13 +63,15 @@ impl Issuer {
             ("device_code", &prompt.device_code),
         ];
         let until = tokio::time::Instant::now() + Duration::from_secs(prompt.expires_in);
-        let mut interval = prompt.interval;
+        let mut interval = prompt.interval.clamp(1, SLOWEST);
         while tokio::time::Instant::now() < until {
             tokio::time::sleep(Duration::from_secs(interval)).await;
             match self.ask(self.token_url().await?, &form).await? {
                 Ok(granted) => return Ok(granted),
                 Err((_, denied)) if denied.error == "authorization_pending" => {}
-                Err((_, denied)) if denied.error == "slow_down" => interval += SLOWER,
+                Err((_, denied)) if denied.error == "slow_down" => {
+                    interval = (interval + SLOWER).min(SLOWEST)
+                }
                 Err((status, denied)) => return Err(denied.failure(status)),
             }
         }

@@ -3,13 +3,15 @@
 use std::path::Path;
 use std::time::Duration;
 
+use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 
 use super::certificate;
+use crate::client::refusal;
 use crate::failure::{Failure, Refusal};
-use crate::profile::Profile;
+use crate::profile::{Profile, is_safe};
 use crate::transport;
 
 /// The issuer of a profile's tokens.
@@ -17,6 +19,7 @@ pub struct Issuer {
     pub(super) http: reqwest::Client,
     authority: String,
     tenant: Option<String>,
+    plain_http: bool,
     found: OnceCell<Endpoints>,
 }
 
@@ -53,11 +56,13 @@ type Access = (String, Option<i64>);
 
 /// Attempts while the issuer is busy or down for a moment.
 const ATTEMPTS: u32 = 4;
+/// Bytes of an answer.
+const LARGEST: usize = 1 << 20;
 
 impl Issuer {
     pub fn new(http: reqwest::Client, profile: &Profile) -> Issuer {
         let (authority, tenant) = (profile.authority().to_owned(), profile.tenant.clone());
-        Issuer { http, authority, tenant, found: OnceCell::new() }
+        Issuer { http, authority, tenant, plain_http: profile.plain_http, found: OnceCell::new() }
     }
 
     pub(super) async fn by_secret(&self, profile: &Profile, secret: &str) -> Result<Access, Failure> {
@@ -148,9 +153,12 @@ impl Issuer {
 
     async fn discovered(&self) -> Result<Endpoints, Failure> {
         let url = format!("{}/.well-known/openid-configuration", self.authority);
-        let answer = self.http.get(&url).send().await.map_err(|e| transport::unreachable(&url, &e))?;
+        let answer = send(&url, self.http.get(&url)).await?;
         let status = answer.status();
-        let read = answer.bytes().await.map_err(|e| transport::unreachable(&url, &e))?;
+        if status.is_redirection() {
+            return Err(refusal(answer).await);
+        }
+        let read = transport::whole(answer, LARGEST).await?;
         let found: Option<Endpoints> = serde_json::from_slice(&read).ok().filter(|_| status.is_success());
         let found = found.ok_or_else(|| {
             Failure::Usage(format!(
@@ -160,7 +168,7 @@ impl Issuer {
             ))
         })?;
         // The secret goes where the document says, so that must be as safe as where the document came from.
-        let safe = |url: &str| url.starts_with("https://") || self.authority.starts_with("http://");
+        let safe = |url: &str| is_safe(url, self.plain_http);
         if !safe(&found.token_endpoint) || !found.device_authorization_endpoint.as_deref().is_none_or(safe) {
             return Err(Failure::Here(format!(
                 "`{url}` names an endpoint that is not HTTPS: no secret goes there"
@@ -177,11 +185,7 @@ impl Issuer {
     ) -> Result<Result<T, (u16, Denied)>, Failure> {
         let mut attempt = 1;
         loop {
-            let sent = self.http.post(url).form(form).send().await;
-            let answer = match sent {
-                Ok(answer) => answer,
-                Err(e) => return Err(transport::unreachable(url, &e)),
-            };
+            let answer = send(url, self.http.post(url).form(form)).await?;
             let status = answer.status().as_u16();
             if (status == 429 || status >= 500) && attempt < ATTEMPTS {
                 let wait = retry_after(answer.headers()).unwrap_or(1 << attempt).min(60);
@@ -189,7 +193,10 @@ impl Issuer {
                 attempt += 1;
                 continue;
             }
-            let body = answer.bytes().await.map_err(|e| transport::unreachable(url, &e))?;
+            if answer.status().is_redirection() {
+                return Err(refusal(answer).await);
+            }
+            let body = transport::whole(answer, LARGEST).await?;
             if status == 200 {
                 return serde_json::from_slice(&body)
                     .map(Ok)
@@ -205,6 +212,13 @@ impl Issuer {
                 })),
             };
         }
+    }
+}
+
+async fn send(url: &str, request: RequestBuilder) -> Result<Response, Failure> {
+    match transport::answer(request.send(), || 0).await {
+        Some(answered) => answered.map_err(|e| transport::unreachable(url, &e)),
+        None => Err(transport::silent(url)),
     }
 }
 

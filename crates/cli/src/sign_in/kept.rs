@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::{Token, now};
-use crate::profile::{Proof, Session, Store, write_private};
+use crate::profile::{Proof, Session, Store, Turn};
 
 const FILE: &str = "tokens.json";
 
@@ -30,12 +30,26 @@ pub fn find(session: &Session) -> Option<Token> {
 /// Keeps a token. That it cannot be kept costs a call the next time, and nothing else.
 pub fn keep(session: &Session, token: &Token) {
     let Some((name, identity)) = place(session) else { return };
+    change(|all| {
+        all.retain(|_, kept| kept.expires > now());
+        let kept = Kept { identity, access: token.access.clone(), expires: token.expires };
+        all.insert(name.to_owned(), kept);
+    });
+}
+
+/// Forgets the token of a profile.
+pub fn forget(name: &str) {
+    change(|all| {
+        all.remove(name);
+    });
+}
+
+fn change(change: impl FnOnce(&mut BTreeMap<String, Kept>)) {
+    let Ok(turn) = Turn::take() else { return };
     let mut all = read();
-    all.retain(|_, kept| kept.expires > now());
-    let kept = Kept { identity, access: token.access.clone(), expires: token.expires };
-    all.insert(name.to_owned(), kept);
+    change(&mut all);
     if let Ok(text) = serde_json::to_vec(&all) {
-        let _ = write_private(FILE, &text);
+        let _ = turn.write(FILE, &text);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +18,8 @@ pub struct Lock {
     path: PathBuf,
     server: String,
     all: Servers,
+    /// When it was written last in this run.
+    written: Option<Instant>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -45,23 +48,21 @@ pub struct Locked {
 const HEAD: &str = "# Written by `jumpbag sync`: how the files were when this folder and the library last were alike.\n\
                     # Do not edit it. Without it a change made on the server cannot be told from one made here.\n\n";
 
+/// How much of a run may be forgotten when it is killed; writing costs some milliseconds.
+const EVERY: Duration = Duration::from_millis(500);
+
 impl Lock {
     /// # Errors
     /// When the file is there and cannot be read.
     pub fn read(path: &Path, server: &str) -> Result<Lock, Failure> {
-        let all = match std::fs::read_to_string(path) {
-            Ok(text) => toml::from_str(&text).map_err(|e| {
-                let why = e.to_string();
-                Failure::Here(format!(
-                    "`{}`: {}\nTake it from your version control again, or remove it",
-                    path.display(),
-                    why.trim_end()
-                ))
+        let all = match crate::folder::text(path)? {
+            Some(text) => toml::from_str(&text).map_err(|e| {
+                let why = crate::folder::toml_failure(path, &text, &e);
+                Failure::Here(format!("{why}\nTake it from your version control again, or remove it"))
             })?,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Servers::default(),
-            Err(e) => return Err(Failure::file("read", path, &e)),
+            None => Servers::default(),
         };
-        Ok(Lock { path: path.to_path_buf(), server: server.to_owned(), all })
+        Ok(Lock { path: path.to_path_buf(), server: server.to_owned(), all, written: None })
     }
 
     fn files(&self) -> Option<&BTreeMap<String, Locked>> {
@@ -96,6 +97,19 @@ impl Lock {
     /// Files that were alike once.
     pub fn names(&self) -> Vec<String> {
         self.files().map(|files| files.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Writes it now and then: after a run that was killed, what it did is not taken for somebody else's.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_in_passing(&mut self) -> Result<(), Failure> {
+        if self.written.is_some_and(|written| written.elapsed() < EVERY) {
+            return Ok(());
+        }
+        self.write()?;
+        self.written = Some(Instant::now());
+        Ok(())
     }
 
     /// Writes it, if anything has changed.

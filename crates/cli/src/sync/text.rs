@@ -1,6 +1,7 @@
 //! Contents as text, and what differs between two of them.
 
-use futures_util::StreamExt as _;
+use std::time::Duration;
+
 use similar::TextDiff;
 
 use crate::client::{Client, Entry};
@@ -8,18 +9,19 @@ use crate::failure::Failure;
 use crate::transport;
 
 /// Longer contents are not compared line by line.
-const LONGEST: usize = 4 << 20;
+pub const LONGEST: usize = 4 << 20;
+/// What is found until then is right, and may not be the shortest way to say it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The bytes of a file of the library.
 ///
 /// # Errors
 /// When the server refuses, or they are too many to be compared.
 pub async fn content(client: &Client, entry: &Entry) -> Result<Vec<u8>, Failure> {
-    let answer = client.content(&entry.file_name, None).await?;
-    let url = answer.url().to_string();
-    let (mut content, mut bytes) = (Vec::new(), answer.bytes_stream());
-    while let Some(piece) = bytes.next().await {
-        content.extend_from_slice(&piece.map_err(|e| transport::unreachable(&url, &e))?);
+    let mut answer = client.content(&entry.file_name, None).await?;
+    let mut content = Vec::new();
+    while let Some(piece) = transport::piece(&mut answer).await? {
+        content.extend_from_slice(&piece);
         if content.len() > LONGEST {
             return Err(Failure::Here(format!(
                 "`{}` is larger than 4 MiB: it is not compared",
@@ -39,7 +41,9 @@ pub fn difference(from: &[u8], to: &[u8], (from_label, to_label): (&str, &str)) 
         (Some(from), Some(to)) if from == to => {
             format!("{from_label} and {to_label} differ in their encoding only\n")
         }
-        (Some(from), Some(to)) => TextDiff::from_lines(&from, &to)
+        (Some(from), Some(to)) => TextDiff::configure()
+            .timeout(PATIENCE)
+            .diff_lines(&from, &to)
             .unified_diff()
             .context_radius(3)
             .header(from_label, to_label)

@@ -22,7 +22,8 @@ async fn an_hour(home: &Home) {
         "windows",
     ];
     home.run(&[&["files", "upload", "triage.ps1"][..], &described].concat()).await;
-    home.run(&["files", "upload", "triage.ps1", "tools"]).await;
+    // One after the other, so that ids come in the same order in every run.
+    home.run(&["files", "upload", "triage.ps1", "tools", "--jobs", "1"]).await;
     home.run_with(&["files", "upload", "-", "--name", "from-input.txt"], b"piped").await;
     home.run(&["files", "list"]).await;
     home.run(&["files", "list", "*.SH", "Triage.ps1"]).await;

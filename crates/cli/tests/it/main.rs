@@ -2,6 +2,7 @@
 //! the original.
 
 mod agent;
+mod attack;
 mod bundles;
 mod examples;
 mod original;

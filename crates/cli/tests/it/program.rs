@@ -122,6 +122,17 @@ impl Home {
         self.ran(arguments, finish(child.wait_with_output()).await)
     }
 
+    /// Runs it in a shell behind a command such as `ulimit -v 1000000`.
+    pub async fn run_limited(&self, before: &str, arguments: &[&str]) -> Ran {
+        let mut shell = tokio::process::Command::new("sh");
+        shell.args(["-c", &format!("{before} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_jumpbag")]);
+        shell.args(arguments).env_clear().current_dir(self.path("")).env("HOME", self.folder.path());
+        shell.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let child = shell.spawn().expect("the shell starts");
+        self.ran(arguments, finish(child.wait_with_output()).await)
+    }
+
     /// Runs it with something on standard input.
     pub async fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("the program starts");

@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::matching;
@@ -83,8 +82,7 @@ pub async fn fetch(
     version: Option<u64>,
     to: &mut impl Write,
 ) -> Result<String, Failure> {
-    let answer = client.content(&entry.file_name, version).await?;
-    let url = answer.url().to_string();
+    let mut answer = client.content(&entry.file_name, version).await?;
     // The digest of the version that came: somebody may have replaced the file since it was listed.
     let tag = answer
         .headers()
@@ -93,10 +91,8 @@ pub async fn fetch(
         .map(|tag| tag.trim_matches('"').to_owned());
     let expected = tag.unwrap_or_else(|| entry.sha256.clone());
     let bar = client.progress.file(&entry.file_name, answer.content_length().unwrap_or_default());
-    let (mut digest, mut bytes) = (Sha256::new(), answer.bytes_stream());
-    let mut count = 0;
-    while let Some(piece) = bytes.next().await {
-        let piece = piece.map_err(|e| transport::unreachable(&url, &e))?;
+    let (mut digest, mut count) = (Sha256::new(), 0);
+    while let Some(piece) = transport::piece(&mut answer).await? {
         digest.update(&piece);
         to.write_all(&piece).map_err(failure::output_or_disk)?;
         count += piece.len() as u64;
@@ -111,11 +107,14 @@ pub async fn fetch(
     Ok(found)
 }
 
+/// Whether a name from a library can be one here: it is no path.
+pub fn is_plain(name: &str) -> bool {
+    Path::new(name).file_name().is_some_and(|plain| plain == name) && !name.contains(['/', '\\', ':'])
+}
+
 /// Where a file goes. A name from a library is a name and never a path.
 pub fn place(to: Option<&Path>, name: &str, files: usize) -> Result<PathBuf, Failure> {
-    let plain =
-        Path::new(name).file_name().is_some_and(|plain| plain == name) && !name.contains(['/', '\\', ':']);
-    let file = if plain {
+    let file = if is_plain(name) {
         Ok(name)
     } else {
         Err(Failure::Here(format!("`{}` is no name that a file here may have: use `-o FILE`", shown(name))))

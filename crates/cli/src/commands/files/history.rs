@@ -36,6 +36,9 @@ pub struct Restore {
     deleted: bool,
 }
 
+/// Bytes of a difference.
+const LARGEST: usize = 64 << 20;
+
 pub async fn versions(output: Output, client: &Client, name: &str) -> Result<Status, Failure> {
     let raw = match client.all(&format!("{}/versions", path(name))).await {
         Err(failure) if failure.is(404) || failure.is(405) => {
@@ -100,8 +103,8 @@ pub async fn diff(output: Output, client: &Client, diff: Diff) -> Result<Status,
         output.json(&raw)?;
         return Ok(Status::Done);
     }
-    let url = answer.url().to_string();
-    let patch = answer.text().await.map_err(|e| crate::transport::unreachable(&url, &e))?;
+    let patch = crate::transport::whole(answer, LARGEST).await?;
+    let patch = String::from_utf8_lossy(&patch);
     if patch.is_empty() {
         output.said(format!(
             "versions {from} and {to} have the same text; `files versions` tells what else changed"

@@ -32,7 +32,7 @@ pub struct Upload {
     #[command(flatten)]
     said: Said,
     /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
 }
 
@@ -59,6 +59,9 @@ pub async fn run(output: Output, mut client: Client, upload: Upload) -> Result<S
     let library = client.files().await?;
     if if_match.is_some() && library.first().is_some_and(|entry| !entry.is_versioned()) {
         return Err(unconditional(&client));
+    }
+    if fields.is_more_than_the_originals() && library.first().is_some_and(|entry| !entry.is_versioned()) {
+        client.say_what_is_not_kept();
     }
     let with_library = |(source, local): (Source, LocalFile)| {
         let there = library.iter().find(|entry| same_name(&entry.file_name, &local.name)).cloned();

@@ -207,7 +207,8 @@ impl<'a> Watch<'a> {
             self.note(&format!("{name}: {GOOD}{}{GOOD:#}", ended.status));
         } else {
             let why = if ended.errors.is_empty() { String::new() } else { format!(": {}", ended.errors) };
-            let text = shown(&format!("{}{why}", ended.status)).replace('\n', " ");
+            let text = format!("{}{why}", ended.status).replace('\n', " ");
+            let text = shown(&text);
             self.client.progress.warn(&format!("{name}: {BAD}{text}{BAD:#}"));
         }
         if let Some(row) = self.rows.borrow_mut().get_mut(place) {

@@ -98,10 +98,7 @@ impl Apply {
             step.wanted.as_ref().is_some_and(|wanted| wanted.fields.is_more_than_the_originals())
         };
         if original && self.plan.0.iter().any(more) {
-            self.client.progress.warn(&format!(
-                "{} is Microsoft Defender for Endpoint, which keeps no tags, platforms, category or instructions: they stay here only",
-                self.client.base()
-            ));
+            self.client.say_what_is_not_kept();
         }
     }
 }
@@ -133,6 +130,7 @@ async fn change(
     let entry = parsed(raw.get())?;
     if let Some(lock) = &mut *lock.lock().await {
         lock.agree(&entry);
+        lock.write_in_passing()?;
     }
     if output.json {
         return Ok(Worked { json: Some(raw), ..Worked::default() });
@@ -166,6 +164,7 @@ async fn delete(client: &Client, step: &Step, lock: &Mutex<Option<Lock>>) -> Res
     client.delete(&step.name, tag.as_deref()).await?;
     if let Some(lock) = &mut *lock.lock().await {
         lock.forget(&step.name);
+        lock.write_in_passing()?;
     }
     Ok(Worked::said(format!("{CHANGED}{:10}{CHANGED:#}  {}", "deleted", shown(&step.name))))
 }

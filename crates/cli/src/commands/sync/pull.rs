@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Only, Sync};
 use crate::client::{Client, Entry};
-use crate::commands::files::{place, to_file};
+use crate::commands::files::{is_plain, place, to_file};
 use crate::failure::{Failure, Status};
 use crate::folder::manifest::{self, Member};
 use crate::folder::{self, LocalFile, MANIFEST};
@@ -126,6 +126,10 @@ fn decide(pair: &Pair, lock: &Lock, sync: &Sync) -> Pulled {
         (Some(_), Some(_)) => {
             Pulled::Kept("it was changed here and on the server: `--force` takes the server's")
         }
+        (None, Some(there)) if !folder::counts(&there.file_name) => {
+            Pulled::Kept("in a folder, a file of this name does not count")
+        }
+        (None, Some(there)) if !is_plain(&there.file_name) => Pulled::Kept("no file here may have this name"),
         (None, Some(_)) if locked.is_some() && !force => Pulled::Kept(
             "it was removed here: `--force` brings it back, `--apply --delete` deletes it on the server",
         ),

@@ -134,7 +134,9 @@ fn summary(plan: &Plan) -> String {
 async fn difference(output: Output, client: &Client, step: &Step) -> Result<(), Failure> {
     let (Some(wanted), Some(entry)) = (&step.wanted, &step.entry) else { return Ok(()) };
     if entry.sha256 != wanted.sha256 {
-        if entry.is_versioned() {
+        if wanted.size.max(entry.size.unwrap_or(0)) > text::LONGEST as u64 {
+            output.line("  larger than 4 MiB: not compared")?;
+        } else if entry.is_versioned() {
             let here = super::apply::bytes(wanted)?;
             let there = text::content(client, entry).await?;
             coloured(&text::difference(
@@ -143,8 +145,10 @@ async fn difference(output: Output, client: &Client, step: &Step) -> Result<(), 
                 (&format!("{} in the library", entry.file_name), &wanted.place),
             ))?;
         } else {
-            output
-                .line(format!("  the server does not give the file back: its SHA-256 is {}", entry.sha256))?;
+            output.line(format!(
+                "  the server does not give the file back: its SHA-256 is {}",
+                shown(&entry.sha256)
+            ))?;
         }
     }
     for property in &step.differing {
