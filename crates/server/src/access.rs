@@ -1,20 +1,27 @@
-//! Who is let in: the catalog's keys and app registrations behind the rules of `auth`. A client that was removed
-//! is out within a second, whatever its tokens say.
+//! Who is let in: the catalog's keys, app registrations and users behind the rules of `auth`. A client that was removed
+//! or a user who was disabled is out within a second, whatever the tokens say.
 
+mod attempts;
 pub mod clients;
+pub mod devices;
+pub mod grants;
 pub mod keys;
+pub mod sign_in;
+mod standing;
+pub mod users;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jumpbag_wire::time::Timestamp;
 use tokio::sync::Semaphore;
 
-use crate::auth::caller::{Caller, Kind};
-use crate::auth::client::{Client, Reuse, authenticate};
+use standing::Standing;
+
+use crate::auth::caller::Caller;
+use crate::auth::client::{COMMAND_LINE, Client, Reuse, authenticate};
 use crate::auth::issue::{Grant, TokenResponse, mint};
 use crate::auth::issuers::Issuer;
 use crate::auth::keys::KeyRing;
@@ -30,8 +37,6 @@ use crate::error::Error;
 
 /// How long what the catalog said of a client or of the keys is believed.
 const FRESH: i64 = 1_000_000;
-/// Clients remembered before all are asked for again.
-const MANY: usize = 10_000;
 /// Slowed token requests that may wait at a time; more are refused at once.
 const WAITING: usize = 256;
 
@@ -46,20 +51,14 @@ pub struct Access {
     verifier: Verifier,
     throttle: Throttle,
     waiting: Semaphore,
-    clients: Mutex<HashMap<String, Known>>,
+    standing: Standing,
+    desk: sign_in::Desk,
 }
 
 struct Keys {
     ring: Arc<KeyRing>,
     kids: Vec<String>,
     loaded: Timestamp,
-}
-
-/// What the catalog said of a client; no permissions where there is no such client.
-#[derive(Clone)]
-struct Known {
-    permissions: Option<Arc<Vec<String>>>,
-    at: Timestamp,
 }
 
 impl Access {
@@ -85,7 +84,8 @@ impl Access {
             verifier,
             throttle: Throttle::default(),
             waiting: Semaphore::new(WAITING),
-            clients: Mutex::default(),
+            standing: Standing::default(),
+            desk: sign_in::Desk::default(),
         })
     }
 
@@ -111,51 +111,7 @@ impl Access {
         };
         let caller =
             caller.map_err(|e| Error::Unauthorized { message: e.message(), challenge: e.challenge() })?;
-        self.confirm(caller, now).await
-    }
-
-    /// A token of ours counts only while its client is registered, and for what the client may do now.
-    async fn confirm(&self, caller: Arc<Caller>, now: Timestamp) -> Result<Arc<Caller>, Error> {
-        let Kind::App { client_id } = &caller.kind else {
-            return Ok(caller);
-        };
-        if !caller.is_of(&self.tenant.id) {
-            return Ok(caller);
-        }
-        let Some(permissions) = self.permissions(client_id, now).await? else {
-            return Err(Error::Unauthorized {
-                message:
-                    "Unauthorized request - reason of failure: the token's client is not registered any more"
-                        .into(),
-                challenge: "Bearer error=\"invalid_token\", error_description=\"the client is gone\"".into(),
-            });
-        };
-        if caller.granted.iter().all(|granted| permissions.contains(granted)) {
-            return Ok(caller);
-        }
-        let mut reduced = Caller::clone(&caller);
-        reduced.granted.retain(|granted| permissions.contains(granted));
-        Ok(Arc::new(reduced))
-    }
-
-    async fn permissions(&self, client_id: &str, now: Timestamp) -> Result<Option<Arc<Vec<String>>>, Error> {
-        let known = self.clients().get(client_id).cloned();
-        if let Some(known) = known.filter(|known| is_fresh(known.at, now)) {
-            return Ok(known.permissions);
-        }
-        let client = clients::find(&self.catalog, client_id).await?;
-        let live = client.filter(|client| client.expires_at.is_none_or(|at| at > now));
-        let permissions = live.map(|client| Arc::new(client.permissions));
-        let mut clients = self.clients();
-        if clients.len() >= MANY {
-            clients.clear();
-        }
-        clients.insert(client_id.to_owned(), Known { permissions: permissions.clone(), at: now });
-        Ok(permissions)
-    }
-
-    fn clients(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
-        self.clients.lock().unwrap_or_else(|e| e.into_inner())
+        self.standing.confirm(&self.catalog, &self.tenant, caller, now).await
     }
 
     /// Reads the keys again when what is known is old; whether they are others now.
@@ -180,18 +136,13 @@ impl Access {
     /// The inner error is the original's refusal, the outer one a failure of the server.
     pub async fn token(
         &self,
-        request: Result<TokenRequest, TokenError>,
+        request: TokenRequest,
         base: &str,
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Result<TokenResponse, TokenError>, Error> {
-        let request = match request {
-            Ok(request) => request,
-            Err(refused) => return Ok(Err(refused)),
-        };
         self.slow_down(&request.client_id, address, now).await?;
-        let found = clients::find(&self.catalog, &request.client_id).await?;
-        let client = found.map(Client::try_from).transpose()?;
+        let client = self.client(&request.client_id).await?;
         let method = match authenticate(client.as_ref(), &request, &self.tenant, Reuse::Allowed, now) {
             Ok(method) => method,
             Err(refused) => {
@@ -222,6 +173,14 @@ impl Access {
         mint(&keys.ring, &grant, now).map(Ok).map_err(|e| Error::Internal(e.to_string()))
     }
 
+    /// A registration, the command line's own among them.
+    async fn client(&self, id: &str) -> Result<Option<Client>, Error> {
+        if id == COMMAND_LINE {
+            return Ok(Some(Client::command_line()));
+        }
+        clients::find(&self.catalog, id).await?.map(Client::try_from).transpose()
+    }
+
     async fn slow_down(&self, client_id: &str, address: IpAddr, now: Timestamp) -> Result<(), Error> {
         let delay = self.throttle.delay(client_id, address, now);
         if delay == Duration::ZERO {
@@ -246,6 +205,7 @@ impl Access {
 
     /// Removes what no token needs any more.
     pub async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+        sign_in::forget(&self.catalog, now).await?;
         keys::forget(&self.catalog, self.lifetime, now).await
     }
 }

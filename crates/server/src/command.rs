@@ -7,6 +7,7 @@ mod clients;
 mod machines;
 mod room;
 mod serve;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,9 @@ enum Command {
     /// App registrations: who may ask for tokens
     #[command(subcommand)]
     Clients(clients::Command),
+    /// People who sign in with a name and a password
+    #[command(subcommand)]
+    Users(users::Command),
     /// The keys that sign tokens
     #[command(subcommand)]
     Keys(Keys),
@@ -169,6 +173,7 @@ async fn dispatch(args: Args) -> Result<(), Failure> {
         Command::Enroll(command) => machines::enroll(&settings, command).await,
         Command::Machines(command) => machines::machines(&settings, command).await,
         Command::Clients(command) => clients::run(&settings, command).await,
+        Command::Users(command) => users::run(&settings, command).await,
         Command::Keys(Keys::Rotate) => rotate(&settings).await,
         Command::Audit(command) => audit::run(&settings, command).await,
         Command::Check { repair } => check::run(&settings, repair).await,

@@ -122,7 +122,8 @@ impl Error {
         text
     }
 
-    fn retry_after(&self) -> Option<u64> {
+    /// In how many seconds it is worth another try.
+    pub fn retry_after(&self) -> Option<u64> {
         match self {
             Error::TooManyRequests(_, seconds) => Some(*seconds),
             Error::IssuerUnavailable

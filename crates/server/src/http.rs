@@ -5,9 +5,12 @@ mod agent;
 mod allowed;
 mod answer;
 mod audit;
+mod authorize;
 mod body;
+mod browser;
 mod conditional;
 mod deleted;
+mod device;
 mod download;
 mod edge;
 mod empty;
@@ -16,10 +19,12 @@ mod files;
 mod json;
 mod library;
 mod listing;
+mod logout;
 mod machines;
 mod meta;
 mod name;
 pub mod ops;
+mod page;
 mod patience;
 mod results;
 pub mod serve;
@@ -61,6 +66,7 @@ use crate::auth::permission::Permission;
         (name = "audit", description = "Who changed what, and the proof that nothing of it was altered"),
         (name = "machines", description = "Machines that agents run on, and live response on them"),
         (name = "tokens", description = "The embedded token issuer"),
+        (name = "sign-in", description = "Where people sign in: pages for browsers"),
         (name = "metadata", description = "What the service says of itself"),
     ),
     components(schemas(jumpbag_wire::error::ErrorEnvelope)),
@@ -121,6 +127,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(meta::metadata))
         .routes(routes!(token::token_v2))
         .routes(routes!(token::token_v1))
+        .routes(routes!(token::device_code))
         .routes(routes!(token::configuration_v2))
         .routes(routes!(token::configuration_v1))
         .routes(routes!(token::keys_v2))
@@ -138,9 +145,17 @@ fn downloads() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(results::live))
 }
 
+/// Pages that people sign in on. They are not compressed: their secrets stand beside what others chose.
+fn pages() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(authorize::authorize, authorize::sign_in))
+        .routes(routes!(device::device, device::answer))
+        .routes(routes!(logout::ask, logout::sign_out))
+}
+
 /// The OpenAPI document of this server.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    let mut document = routes().merge(downloads()).into_openapi();
+    let mut document = routes().merge(downloads()).merge(pages()).into_openapi();
     for path in document.paths.paths.values_mut() {
         for operation in
             [&mut path.get, &mut path.post, &mut path.patch, &mut path.delete].into_iter().flatten()
@@ -171,11 +186,13 @@ fn refuse(operation: &mut utoipa::openapi::path::Operation) {
 pub fn router(app: &Arc<App>) -> Router {
     let (documented, _) = routes().split_for_parts();
     let (downloads, _) = downloads().split_for_parts();
+    let (pages, _) = pages().split_for_parts();
     documented
         .route("/openapi.json", get(meta::openapi))
         .route(jumpbag_wire::agent::ENROLL_PATH, post(agent::enroll))
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_be_compressed)))
         .merge(downloads)
+        .merge(pages)
         .route(jumpbag_wire::agent::CONNECT_PATH, get(agent::connect))
         .route(results::RESULTS, get(results::download))
         .route_layer(from_fn(note_route))

@@ -4,7 +4,8 @@
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
-use crate::auth::client::{CertificateKey, Client};
+use crate::auth::authorize::may_be_redirect;
+use crate::auth::client::{COMMAND_LINE, CertificateKey, Client};
 use crate::auth::permission::Permission;
 use crate::auth::secret::{Hidden, SecretHash, hash_secret, new_secret};
 use crate::catalog::audit::{self, Actor, Change};
@@ -24,6 +25,10 @@ pub struct NewClient {
     /// PEM; a client with a certificate needs no secret and gets none.
     pub certificate: Option<String>,
     pub expires: Option<Timestamp>,
+    /// No secret at all: an app in a browser or on people's machines.
+    pub public: bool,
+    /// Where browsers may be sent that signed in for it.
+    pub redirects: Vec<String>,
 }
 
 /// What a new or rotated client needs to know, once.
@@ -73,6 +78,7 @@ pub async fn add(
     let client_id = new.id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let secret = match (&new.secret, &new.certificate) {
         (Some(secret), _) => Some(secret.clone()),
+        (None, _) if new.public => None,
         (None, Some(_)) => None,
         (None, None) => Some(new_secret()),
     };
@@ -95,9 +101,13 @@ pub async fn add(
                     let fingerprint = certificate(pem)?;
                     clients::insert_certificate(tx, &id, &fingerprint, pem, now).await?;
                 }
-                let permissions: Vec<_> =
-                    new.permissions.iter().map(|permission| permission.name()).collect();
-                let after = json!({ "name": new.name, "permissions": permissions, "expires": new.expires });
+                if new.public {
+                    clients::set_public(tx, &id).await?;
+                }
+                for uri in &new.redirects {
+                    clients::insert_redirect(tx, &id, uri).await?;
+                }
+                let after = told(&new);
                 let turn = audit::turn(tx).await?;
                 let change = Change { action: "client.add", target: &id, before: None, after: Some(after) };
                 Ok(audit::append(tx, now, &actor, turn, change).await?)
@@ -105,6 +115,17 @@ pub async fn add(
         })
         .await?;
     Ok(Registered { tenant, client_id, secret })
+}
+
+/// What the audit log says of a new client.
+fn told(new: &NewClient) -> serde_json::Value {
+    let permissions: Vec<_> = new.permissions.iter().map(|permission| permission.name()).collect();
+    let mut after = json!({ "name": new.name, "permissions": permissions, "expires": new.expires });
+    if new.public || !new.redirects.is_empty() {
+        after["public"] = json!(new.public);
+        after["redirectUris"] = json!(new.redirects);
+    }
+    after
 }
 
 fn check(new: &NewClient) -> Result<(), Error> {
@@ -119,6 +140,17 @@ fn check(new: &NewClient) -> Result<(), Error> {
         if id.is_empty() || id.len() > 128 || !id.chars().all(fits) {
             return bad("id", id, "1 to 128 letters, digits, `-`, `_` and `.`");
         }
+        if id.eq_ignore_ascii_case(COMMAND_LINE) {
+            return bad("id", id, "another id: this one is the command line's");
+        }
+    }
+    for uri in &new.redirects {
+        if let Err(expected) = may_be_redirect(uri) {
+            return bad("redirect URI", uri, expected);
+        }
+    }
+    if new.public && (new.secret.is_some() || new.certificate.is_some()) {
+        return Err(Error::InvalidInput("a public client has neither secret nor certificate".into()));
     }
     check_secret(new.secret.as_ref())?;
     if let Some(pem) = &new.certificate {
@@ -228,6 +260,8 @@ impl TryFrom<ClientRow> for Client {
             secret_hashes,
             certificates,
             expires: row.expires_at,
+            public: row.public,
+            redirects: row.redirects,
         })
     }
 }

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::jwt::{Claims, Flaw};
 use super::permission::Permission;
 
+/// The claim that tells a user's sign-ins of before from those of now.
+pub const EPOCH: &str = "jb_epoch";
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     App { client_id: String },
@@ -28,6 +31,10 @@ pub struct Caller {
     pub issuer: String,
     /// Roles and scopes as the token has them, known here or not.
     pub granted: Vec<String>,
+    /// The app that the token was given to, where it says one.
+    pub client: Option<String>,
+    /// What a token for a user of this server says of the user's sign-ins: those of another epoch have ended.
+    pub epoch: Option<i64>,
     /// The tenant or configured issuer that vouches for the id.
     realm: String,
 }
@@ -110,6 +117,8 @@ impl Caller {
             tenant,
             issuer,
             granted,
+            client: client_id.map(str::to_owned),
+            epoch: claims.get(EPOCH).and_then(Value::as_i64),
             realm: reading.realm.to_owned(),
         })
     }

@@ -24,6 +24,34 @@ pub struct Client {
     pub certificates: Vec<CertificateKey>,
     /// After this no token is given.
     pub expires: Option<Timestamp>,
+    /// It has no secret, and proves nothing.
+    pub public: bool,
+    /// Where browsers may be sent that signed in for it.
+    pub redirects: Vec<String>,
+}
+
+/// The command line's own registration: every server has it, without a secret, for device codes only.
+pub const COMMAND_LINE: &str = "jumpbag-cli";
+
+impl Client {
+    /// The registration of the command line.
+    pub fn command_line() -> Client {
+        Client {
+            client_id: COMMAND_LINE.to_owned(),
+            display_name: "jumpbag command line".to_owned(),
+            permissions: Vec::new(),
+            secret_hashes: Vec::new(),
+            certificates: Vec::new(),
+            expires: None,
+            public: true,
+            redirects: Vec::new(),
+        }
+    }
+
+    /// Which of its users' permissions it may have; `None`: all of them.
+    pub fn delegated(&self) -> Option<&[String]> {
+        (self.client_id != COMMAND_LINE).then_some(self.permissions.as_slice())
+    }
 }
 
 /// The public half of a certificate a client signs assertions with.

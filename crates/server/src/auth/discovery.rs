@@ -6,12 +6,39 @@ use serde_json::{Value, json};
 /// `tenant` the tenant's id.
 pub fn v2(base: &str, tenant: &str) -> Value {
     let at = format!("{}/{tenant}", base.trim_end_matches('/'));
-    document(
+    let mut document = document(
         &format!("{at}/v2.0"),
         &format!("{at}/oauth2/v2.0/token"),
         &format!("{at}/oauth2/v2.0/authorize"),
         &format!("{at}/discovery/v2.0/keys"),
-    )
+    );
+    let of_users = json!({
+        "device_authorization_endpoint": format!("{at}/oauth2/v2.0/devicecode"),
+        "end_session_endpoint": format!("{at}/oauth2/v2.0/logout"),
+        "token_endpoint_auth_methods_supported":
+            ["client_secret_post", "client_secret_basic", "private_key_jwt", "none"],
+        "grant_types_supported": [
+            "client_credentials",
+            "authorization_code",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "prompt_values_supported": ["none", "login", "select_account", "consent"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "claims_supported": [
+            "aud", "iss", "iat", "nbf", "exp", "appid", "app_displayname", "oid", "sub", "roles", "tid", "ver",
+            "scp", "name", "upn", "preferred_username", "nonce", "sid", "auth_time", "amr",
+        ],
+    });
+    if let (Some(document), Value::Object(of_users)) = (document.as_object_mut(), of_users) {
+        document.extend(of_users);
+    }
+    document
 }
 
 /// `/{tenant}/.well-known/openid-configuration`.
@@ -25,7 +52,12 @@ pub fn v1(base: &str, tenant: &str) -> Value {
     )
 }
 
-/// `iss` of the tokens made here: whichever endpoint gives them, they are of version 1.0.
+/// `iss` of id tokens, as discovery v2 has it.
+pub fn issuer_v2(base: &str, tenant: &str) -> String {
+    format!("{}/{tenant}/v2.0", base.trim_end_matches('/'))
+}
+
+/// `iss` of the access tokens made here: whichever endpoint gives them, they are of version 1.0.
 pub fn issuer(base: &str, tenant: &str) -> String {
     format!("{}/{tenant}/", base.trim_end_matches('/'))
 }
@@ -42,7 +74,7 @@ pub fn instance(base: &str, tenant: &str) -> Value {
     })
 }
 
-/// msal does not start without `authorization_endpoint`, though only client credentials are served.
+/// What both versions say. msal does not start without `authorization_endpoint`, though v1 serves client credentials only.
 fn document(issuer: &str, token: &str, authorize: &str, keys: &str) -> Value {
     json!({
         "token_endpoint": token,

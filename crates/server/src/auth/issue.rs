@@ -101,7 +101,7 @@ pub fn mint(ring: &KeyRing, grant: &Grant<'_>, now: Timestamp) -> Result<TokenRe
 }
 
 /// A GUID that is always the same for one client of one tenant.
-fn object_id(tenant: &str, client_id: &str) -> Uuid {
+pub(super) fn object_id(tenant: &str, client_id: &str) -> Uuid {
     let hash = sha256(format!("{tenant} {client_id}").as_bytes());
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&hash[..16]);

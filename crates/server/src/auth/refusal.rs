@@ -17,7 +17,9 @@ pub enum TokenError {
     MissingParameter(&'static str),
     #[error("Invalid request. Request is malformed or invalid: {0}.")]
     Malformed(&'static str),
-    #[error("The app requested an unsupported grant type '{0}'. This server knows 'client_credentials'.")]
+    #[error(
+        "The app requested an unsupported grant type '{0}'. This server knows 'client_credentials', 'authorization_code', 'refresh_token' and 'urn:ietf:params:oauth:grant-type:device_code'."
+    )]
     UnsupportedGrant(String),
     #[error(
         "The provided value for scope {0} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
@@ -55,6 +57,38 @@ pub enum TokenError {
     AssertionAudience,
     #[error("Client assertion application identifier doesn't match 'client_id' parameter.")]
     AssertionSubject,
+    #[error(
+        "The application asked for scope '{0}' that doesn't exist on the resource, or the scope is not known to this server."
+    )]
+    UnknownScope(String),
+    #[error("Client is public so neither 'client_assertion' nor 'client_secret' should be presented.")]
+    PublicClient,
+    #[error("The application '{0}' is not one that users sign in to this way.")]
+    NotForUsers(String),
+    #[error("The provided authorization code or refresh token is invalid, expired or revoked. {0}.")]
+    InvalidGrant(&'static str),
+    #[error("OAuth2 Authorization code was already redeemed, please retry with a new valid code.")]
+    CodeUsed,
+    #[error(
+        "The refresh token was used already: everything that was made of this sign-in ends. Sign in again."
+    )]
+    RefreshUsed,
+    #[error("The Code_Verifier does not match the code_challenge supplied in the authorization request.")]
+    WrongVerifier,
+    #[error("The redirect URI does not match the one of the authorization request.")]
+    OtherRedirect,
+    #[error("The user account is disabled, was removed, or has ended its sign-ins.")]
+    UserGone,
+    #[error("OAuth 2.0 device flow error. Authorization is pending. Continue polling.")]
+    Pending,
+    #[error(
+        "OAuth 2.0 device flow error. The client asks too often: wait {0} seconds between two questions."
+    )]
+    TooOften(i64),
+    #[error("The user declined the sign-in.")]
+    Declined,
+    #[error("The device code has expired, was used, or was never given out: begin again.")]
+    DeviceExpired,
     #[error("A transient error has occurred. Please try again.")]
     Unavailable,
 }
@@ -80,6 +114,19 @@ impl TokenError {
             TokenError::AssertionTime(_) => 700024,
             TokenError::AssertionAudience => 700023,
             TokenError::AssertionSubject => 700021,
+            TokenError::UnknownScope(_) => 650053,
+            TokenError::PublicClient => 700025,
+            TokenError::NotForUsers(_) => 700051,
+            TokenError::InvalidGrant(_) => 70008,
+            TokenError::CodeUsed => 54005,
+            TokenError::RefreshUsed => 700082,
+            TokenError::WrongVerifier => 501481,
+            TokenError::OtherRedirect => 500112,
+            TokenError::UserGone => 50057,
+            TokenError::Pending => 70016,
+            TokenError::TooOften(_) => 70017,
+            TokenError::Declined => 65004,
+            TokenError::DeviceExpired => 70020,
             TokenError::Unavailable => 90033,
         }
     }
@@ -91,9 +138,23 @@ impl TokenError {
                 "invalid_request"
             }
             TokenError::UnsupportedGrant(_) => "unsupported_grant_type",
-            TokenError::ScopeNotDefault(_) | TokenError::SeveralResources => "invalid_scope",
+            TokenError::ScopeNotDefault(_) | TokenError::SeveralResources | TokenError::UnknownScope(_) => {
+                "invalid_scope"
+            }
             TokenError::UnknownResource { .. } => "invalid_resource",
-            TokenError::UnknownClient { .. } | TokenError::Disabled(_) => "unauthorized_client",
+            TokenError::UnknownClient { .. } | TokenError::Disabled(_) | TokenError::NotForUsers(_) => {
+                "unauthorized_client"
+            }
+            TokenError::InvalidGrant(_)
+            | TokenError::CodeUsed
+            | TokenError::RefreshUsed
+            | TokenError::WrongVerifier
+            | TokenError::OtherRedirect
+            | TokenError::UserGone => "invalid_grant",
+            TokenError::Pending => "authorization_pending",
+            TokenError::TooOften(_) => "slow_down",
+            TokenError::Declined => "access_denied",
+            TokenError::DeviceExpired => "expired_token",
             TokenError::NoCredential
             | TokenError::WrongSecret(_)
             | TokenError::ExpiredSecret(_)
@@ -101,7 +162,8 @@ impl TokenError {
             | TokenError::AssertionSignature(_)
             | TokenError::AssertionTime(_)
             | TokenError::AssertionAudience
-            | TokenError::AssertionSubject => "invalid_client",
+            | TokenError::AssertionSubject
+            | TokenError::PublicClient => "invalid_client",
             TokenError::Unavailable => "temporarily_unavailable",
         }
     }

@@ -1,12 +1,16 @@
 //! Reading a token request in every form clients send it. Nothing here decides; a request that
 //! was read is not yet one that is granted.
 
+mod grant;
+
 use base64::Engine;
 use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 use url::form_urlencoded;
+
+pub use grant::{Asked, UserGrant, UserRequest, device_request};
 
 use super::assertion;
 use super::audience;
@@ -51,12 +55,18 @@ impl TokenRequest {
         authorization: Option<&str>,
         body: &[u8],
     ) -> Result<TokenRequest, TokenError> {
-        let fields = Fields::read(content_type, body)?;
-        let grant = fields.required("grant_type")?;
-        if grant != "client_credentials" {
-            return Err(TokenError::UnsupportedGrant(shown(grant)));
+        match Asked::parse(version, content_type, authorization, body)? {
+            Asked::Client(request) => Ok(request),
+            Asked::User(_) => Err(TokenError::UnsupportedGrant("of a user".to_owned())),
         }
-        let (client_id, credential) = credential(&fields, authorization)?;
+    }
+
+    fn of_client(
+        version: Version,
+        fields: &Fields,
+        authorization: Option<&str>,
+    ) -> Result<TokenRequest, TokenError> {
+        let (client_id, credential) = credential(fields, authorization)?;
         let resource = match version {
             Version::V1 => fields.required("resource")?.to_owned(),
             Version::V2 => resource_of(fields.required("scope")?)?.to_owned(),
@@ -114,7 +124,12 @@ impl Fields {
 
 /// Only what is read may not be given twice; this also keeps a body of a thousand fields cheap.
 fn is_known(name: &str) -> bool {
-    const KNOWN: [&str; 7] = [
+    const KNOWN: [&str; 12] = [
+        "code",
+        "code_verifier",
+        "redirect_uri",
+        "refresh_token",
+        "device_code",
         "grant_type",
         "client_id",
         "client_secret",

@@ -32,6 +32,8 @@ pub fn client(client_id: &str) -> Client {
         secret_hashes: Vec::new(),
         certificates: Vec::new(),
         expires: None,
+        public: false,
+        redirects: Vec::new(),
     }
 }
 

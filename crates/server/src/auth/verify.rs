@@ -151,6 +151,17 @@ impl Verifier {
         Ok((Caller::from_claims(&jws.claims, &reading)?, source))
     }
 
+    /// The app and the session of an id token that was made here, expired or not.
+    pub fn hint(&self, token: &str, now: Timestamp) -> Option<(String, Option<String>)> {
+        let jws = Jws::parse(token).ok()?;
+        let ring = self.ring.load();
+        let ours = jws.signed_by(ring.verifier(jws.header.kid.as_deref()?, now)?)
+            && jws.claims.text("ver") == Some("2.0")
+            && jws.claims.text("tid") == Some(self.tenant.id.as_str());
+        let client = jws.claims.audiences().ok()?.first().map(|client| (*client).to_owned())?;
+        ours.then(|| (client, jws.claims.text("sid").map(str::to_owned)))
+    }
+
     fn check_own_audience(&self, claims: &Claims, iss: &str) -> Result<(), AuthError> {
         let issued_under = iss.trim_end_matches("/v2.0").trim_end_matches('/').rsplit_once('/');
         let issued_under = issued_under.map_or("", |(base, _)| base);

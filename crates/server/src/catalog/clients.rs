@@ -15,6 +15,10 @@ pub struct ClientRow {
     pub secrets: Vec<SecretRow>,
     /// PEM.
     pub certificates: Vec<String>,
+    /// It has no secret, and proves nothing.
+    pub public: bool,
+    /// Where browsers may be sent that signed in for it.
+    pub redirects: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,6 +112,21 @@ pub async fn insert_certificate(
     Ok(())
 }
 
+/// Says that a client has no secret.
+pub async fn set_public(tx: &mut Tx, id: &str) -> Result<(), CatalogError> {
+    tx.execute("update clients set public = true where id = $1", &[id.into()]).await?;
+    Ok(())
+}
+
+pub async fn insert_redirect(tx: &mut Tx, id: &str, uri: &str) -> Result<(), CatalogError> {
+    tx.execute(
+        "insert into client_redirects (client, uri) values ($1, $2) on conflict (client, uri) do nothing",
+        &[id.into(), uri.into()],
+    )
+    .await?;
+    Ok(())
+}
+
 /// Takes a client out of use; `false` when there is none.
 pub async fn remove(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, CatalogError> {
     let rows = tx
@@ -119,7 +138,7 @@ pub async fn remove(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, Catal
     Ok(rows == 1)
 }
 
-const CLIENT: &str = "select id, name, created_at, expires_at from clients where removed_at is null";
+const CLIENT: &str = "select id, name, created_at, expires_at, public from clients where removed_at is null";
 
 pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<ClientRow>, CatalogError> {
     match tx.first(&format!("{CLIENT} and id = $1"), &[id.into()]).await? {
@@ -147,10 +166,13 @@ async fn client(tx: &mut Tx, mut row: Row) -> Result<ClientRow, CatalogError> {
         .await?;
     let certificates =
         tx.query("select pem from client_certificates where client = $1 order by created_at", &of).await?;
+    let redirects = tx.query("select uri from client_redirects where client = $1 order by uri", &of).await?;
     Ok(ClientRow {
         name: row.take()?,
         created_at: row.take()?,
         expires_at: row.take()?,
+        public: row.take()?,
+        redirects: redirects.into_iter().map(|mut row| row.take()).collect::<Result<_, _>>()?,
         permissions: permissions.into_iter().map(|mut row| row.take()).collect::<Result<_, _>>()?,
         secrets: secrets
             .into_iter()

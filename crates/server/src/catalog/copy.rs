@@ -56,10 +56,30 @@ const TABLES: &[(&str, usize, &[&str])] = &[
     ),
     ("labels", 3, &["version", "kind", "value"]),
     ("retries", 2, &["caller", "retry_key", "fingerprint", "answer", "at"]),
-    ("clients", 1, &["id", "name", "created_at", "expires_at", "removed_at"]),
+    ("clients", 1, &["id", "name", "created_at", "expires_at", "removed_at", "public"]),
     ("client_permissions", 2, &["client", "permission"]),
     ("client_secrets", 2, &["client", "sha256", "created_at", "expires_at"]),
     ("client_certificates", 2, &["client", "sha256", "pem", "created_at"]),
+    ("client_redirects", 2, &["client", "uri"]),
+    (
+        "users",
+        1,
+        &[
+            "id",
+            "name",
+            "name_key",
+            "display_name",
+            "password",
+            "totp",
+            "totp_step",
+            "epoch",
+            "created_at",
+            "password_at",
+            "disabled_at",
+            "removed_at",
+        ],
+    ),
+    ("user_permissions", 2, &["user_id", "permission"]),
     (
         "webhooks",
         1,
@@ -250,7 +270,7 @@ pub async fn require_empty(to: &Catalog) -> Result<(), CatalogError> {
 
 /// Numbers of changes after a restore must not repeat those that were handed out after the backup was made: a
 /// client that remembers one would take the old state for the new. The gap is a change itself. Machines have moved on
-/// since: each comes back with whatever lineage it has by now.
+/// since: each comes back with whatever lineage it has by now. Sign-ins that were ended since stay ended.
 pub async fn begin_anew(catalog: &Catalog, actor: Actor, now: Timestamp) -> Result<(), CatalogError> {
     const GAP: i64 = 1_000_000;
     catalog
@@ -259,6 +279,7 @@ pub async fn begin_anew(catalog: &Catalog, actor: Actor, now: Timestamp) -> Resu
                 let last = audit::last_change(tx).await?;
                 tx.execute("update tenant set change = change + $1", &[GAP.into()]).await?;
                 super::machines::forget_lineage(tx, None).await?;
+                tx.execute("update users set epoch = epoch + $1", &[GAP.into()]).await?;
                 let turn = audit::turn(tx).await?;
                 let change = Change {
                     action: RESTORE,

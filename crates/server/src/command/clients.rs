@@ -37,6 +37,12 @@ pub enum Command {
         /// PEM file of a certificate whose key signs the client's assertions, instead of a secret
         #[arg(long, value_name = "FILE")]
         certificate: Option<PathBuf>,
+        /// Where browsers of users may be sent after their sign-in, exactly; may be given again
+        #[arg(long = "redirect-uri", value_name = "URL")]
+        redirects: Vec<String>,
+        /// No secret: an app in a browser or on people's machines, which users sign in to
+        #[arg(long, conflicts_with_all = ["secret_stdin", "certificate"])]
+        public: bool,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -77,7 +83,17 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
     let catalog = &stores.catalog;
     let now = Timestamp::now();
     match command {
-        Command::Add { name, permissions, expires, id, secret_stdin, certificate, json } => {
+        Command::Add {
+            name,
+            permissions,
+            expires,
+            id,
+            secret_stdin,
+            certificate,
+            redirects,
+            public,
+            json,
+        } => {
             let new = NewClient {
                 id,
                 name,
@@ -85,6 +101,8 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
                 secret: secret(secret_stdin)?,
                 certificate: certificate.map(read_pem).transpose()?,
                 expires: expires.map(|text| time(&text, now)).transpose()?,
+                public,
+                redirects,
             };
             let registered = clients::add(catalog, new, Actor::operator("clients add"), now).await?;
             show(&registered, json);
@@ -103,7 +121,7 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-fn permission(name: &str) -> Result<Permission, Failure> {
+pub(super) fn permission(name: &str) -> Result<Permission, Failure> {
     Permission::parse(name).ok_or_else(|| {
         let known: Vec<_> = Permission::ALL.iter().map(|permission| permission.name()).collect();
         Failure::Said(format!("permission `{name}`: expected one of {}", known.join(", ")))
@@ -165,6 +183,8 @@ fn list(clients: &[ClientRow], as_json: bool) {
                     "expires": client.expires_at,
                     "secrets": client.secrets.len(),
                     "certificates": client.certificates.len(),
+                    "public": client.public,
+                    "redirect_uris": client.redirects,
                 })
             })
             .collect();
@@ -184,6 +204,6 @@ fn list(clients: &[ClientRow], as_json: bool) {
 }
 
 /// To the second.
-fn short(at: Timestamp) -> String {
+pub(super) fn short(at: Timestamp) -> String {
     Timestamp::from_secs(at.secs()).to_string()
 }

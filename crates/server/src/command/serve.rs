@@ -130,6 +130,8 @@ async fn first_client(app: &App, now: Timestamp) -> Result<Registered, Failure> 
         secret: None,
         certificate: None,
         expires: None,
+        public: false,
+        redirects: Vec::new(),
     };
     Ok(clients::add(&app.catalog, new, Actor::operator("serve"), now).await?)
 }

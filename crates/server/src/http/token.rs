@@ -6,18 +6,21 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use http::header;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, Limited};
 use jumpbag_wire::time::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::edge::Context;
 use super::name::TenantName;
+use crate::access::devices::{self, Waiting};
 use crate::app::App;
 use crate::auth::discovery;
 use crate::auth::refusal::TokenError;
-use crate::auth::request::{TokenRequest, Version};
+use crate::auth::request::{Asked, Version, device_request};
 use crate::error::Error;
 
 /// Bytes of a token request: an assertion with a chain of certificates is a few thousand.
@@ -28,7 +31,7 @@ const MAX_TIME: Duration = Duration::from_secs(30);
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code, reason = "describes the form in the OpenAPI document")]
 struct TokenForm {
-    /// `client_credentials`.
+    /// `client_credentials`; v2 also `authorization_code`, `refresh_token`, `urn:ietf:params:oauth:grant-type:device_code`.
     grant_type: String,
     client_id: String,
     client_secret: Option<String>,
@@ -38,6 +41,11 @@ struct TokenForm {
     resource: Option<String>,
     client_assertion_type: Option<String>,
     client_assertion: Option<String>,
+    code: Option<String>,
+    redirect_uri: Option<String>,
+    code_verifier: Option<String>,
+    refresh_token: Option<String>,
+    device_code: Option<String>,
 }
 
 /// A token, v2.
@@ -46,7 +54,7 @@ struct TokenForm {
     params(("tenant" = String, Path, description = "The tenant's id or one of its names")),
     request_body(content = inline(TokenForm), content_type = "application/x-www-form-urlencoded"),
     responses(
-        (status = 200, description = "token_type, expires_in, ext_expires_in, access_token"),
+        (status = 200, description = "token_type, expires_in, ext_expires_in, access_token; for users also scope, refresh_token, id_token"),
         (status = 400, description = "error, error_description (AADSTS…), error_codes"),
         (status = 401, description = "The client did not prove itself"),
     )
@@ -80,6 +88,64 @@ pub async fn token_v1(
     token(&app, &context, &tenant, Version::V1, request).await
 }
 
+/// What a device asks with: a form.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code, reason = "describes the form in the OpenAPI document")]
+struct DeviceForm {
+    client_id: String,
+    scope: String,
+}
+
+/// A device that wants to sign somebody in asks for its codes.
+#[utoipa::path(
+    post, path = "/{tenant}/oauth2/v2.0/devicecode", tag = "tokens", operation_id = "deviceCode",
+    params(("tenant" = String, Path, description = "The tenant's id or one of its names")),
+    request_body(content = inline(DeviceForm), content_type = "application/x-www-form-urlencoded"),
+    responses(
+        (status = 200, description = "device_code, user_code, verification_uri, expires_in, interval, message"),
+        (status = 400, description = "error, error_description (AADSTS…), error_codes"),
+    )
+)]
+pub async fn device_code(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    TenantName(tenant): TenantName,
+    request: Request,
+) -> Result<Response, Error> {
+    let asked = match read(request).await? {
+        Ok((parts, body)) if app.access.is_tenant(&tenant) => {
+            let label = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            device_request(label, &body)
+        }
+        Ok(_) => Err(unknown(&tenant)),
+        Err(refused) => Err(refused),
+    };
+    let now = Timestamp::now();
+    let answer = match asked {
+        Err(refused) => Err(refused),
+        Ok((client, scope)) => {
+            let (base, address) = (context.base.as_str(), context.address);
+            let waiting = app.access.device(&client, &scope, base, address, now).await?;
+            waiting.map(|waiting| Json(told(&waiting, base)).into_response())
+        }
+    };
+    Ok(answered(&context, answer, now))
+}
+
+fn told(waiting: &Waiting, base: &str) -> Value {
+    let page = format!("{}/device", base.trim_end_matches('/'));
+    let code = &waiting.user_code;
+    json!({
+        "device_code": waiting.device_code.reveal(),
+        "user_code": code,
+        "verification_uri": page,
+        "verification_uri_complete": format!("{page}?user_code={code}"),
+        "expires_in": devices::LIFETIME,
+        "interval": devices::PACE,
+        "message": format!("To sign in, open the page {page} in a browser and enter the code {code}."),
+    })
+}
+
 async fn token(
     app: &App,
     context: &Context,
@@ -87,32 +153,48 @@ async fn token(
     version: Version,
     request: Request,
 ) -> Result<Response, Error> {
+    let request = match read(request).await? {
+        Ok((parts, body)) if app.access.is_tenant(tenant) => {
+            let text = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+            Asked::parse(version, text(header::CONTENT_TYPE), text(header::AUTHORIZATION), &body)
+        }
+        Ok(_) => Err(unknown(tenant)),
+        Err(refused) => Err(refused),
+    };
+    let now = Timestamp::now();
+    let answer = match request {
+        Err(refused) => Err(refused),
+        Ok(Asked::Client(request)) => {
+            let token = app.access.token(request, &context.base, context.address, now).await?;
+            token.map(|token| Json(token).into_response())
+        }
+        Ok(Asked::User(request)) => {
+            let tokens = app.access.user_tokens(&request, &context.base, context.address, now).await?;
+            tokens.map(|tokens| Json(tokens).into_response())
+        }
+    };
+    Ok(answered(context, answer, now))
+}
+
+/// A request's head and its body, which is short and comes soon.
+async fn read(request: Request) -> Result<Result<(Parts, Bytes), TokenError>, Error> {
     let (parts, body) = request.into_parts();
-    let text = |name| parts.headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
     let body = tokio::time::timeout(MAX_TIME, Limited::new(body, MAX_BODY).collect())
         .await
         .map_err(|_| Error::Slow(format!("a token request may take {} seconds", MAX_TIME.as_secs())))?;
-    let request = match body {
-        Ok(body) if app.access.is_tenant(tenant) => TokenRequest::parse(
-            version,
-            text(header::CONTENT_TYPE),
-            text(header::AUTHORIZATION),
-            &body.to_bytes(),
-        ),
-        Ok(_) => Err(unknown(tenant)),
-        Err(_) => Err(TokenError::Malformed("the body is too large or was cut short")),
-    };
-    let now = Timestamp::now();
-    let answer = match app.access.token(request, &context.base, context.address, now).await? {
-        Ok(token) => Json(token).into_response(),
-        Err(refused) => refusal(context, &refused, now),
-    };
+    let cut = |_| TokenError::Malformed("the body is too large or was cut short");
+    Ok(body.map(|body| (parts, body.to_bytes())).map_err(cut))
+}
+
+/// What the issuer answers: nobody keeps it.
+fn answered(context: &Context, answer: Result<Response, TokenError>, now: Timestamp) -> Response {
+    let answer = answer.unwrap_or_else(|refused| refusal(context, &refused, now));
     let headers = [
         (header::CONTENT_TYPE, "application/json; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
         (header::PRAGMA, "no-cache"),
     ];
-    Ok((headers, answer).into_response())
+    (headers, answer).into_response()
 }
 
 /// Discovery, v2.

@@ -45,6 +45,7 @@ pub mod random;
 mod registry;
 mod rows;
 mod sealing;
+pub mod signing_in;
 pub mod totals;
 mod transactions;
 mod upgrading;
@@ -282,6 +283,7 @@ fn every_public_function_is_in_this_suite() {
         include_str!("conformance_catalog/sealing.rs"),
         include_str!("conformance_catalog/totals.rs"),
         include_str!("conformance_catalog/transactions.rs"),
+        include_str!("conformance_catalog/signing_in.rs"),
         include_str!("conformance_catalog/upgrading.rs"),
         include_str!("conformance_catalog/webhooks.rs"),
     ];
@@ -300,6 +302,10 @@ fn every_public_function_is_in_this_suite() {
         "webhooks",
         "machines",
         "actions",
+        "users",
+        "sessions",
+        "grants",
+        "devices",
     ] {
         let functions = public_functions(&read_source(&format!("catalog/{module}.rs")));
         assert!(!functions.is_empty(), "nothing public in `{module}`?");

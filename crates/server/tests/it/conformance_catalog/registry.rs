@@ -58,6 +58,8 @@ async fn clients_come_back_as_they_were(bench: &Bench) {
         permissions: vec!["Library.Manage".into(), "Library.Read".into()],
         secrets: vec![secret("11", 50), secret("22", 60)],
         certificates: vec!["PEM".into()],
+        public: false,
+        redirects: Vec::new(),
     };
     let a = ClientRow {
         id: "a".into(),
@@ -67,6 +69,8 @@ async fn clients_come_back_as_they_were(bench: &Bench) {
         permissions: vec![],
         secrets: vec![],
         certificates: vec![],
+        public: false,
+        redirects: Vec::new(),
     };
     for client in [&a, &b] {
         let id = client.id.clone();

@@ -2,6 +2,7 @@
 //! is not installed fails the test and names `scripts/test`; nothing is skipped.
 
 pub mod azurite;
+pub mod browser;
 pub mod client;
 pub mod clients;
 pub mod dice;

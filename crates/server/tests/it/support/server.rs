@@ -128,6 +128,25 @@ impl Options {
         (status, process.stdout(), process.stderr())
     }
 
+    /// Runs another subcommand that reads this from its standard input.
+    async fn feed(&self, data_dir: &Path, arguments: &[&str], input: &str) -> (bool, String, String) {
+        use std::io::Write as _;
+        use std::process::Stdio;
+        let mut command = self.command(data_dir);
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let input = input.to_owned();
+        let ran = tokio::task::spawn_blocking(move || {
+            let mut child = command.spawn().expect("start the command");
+            let mut stdin = child.stdin.take().expect("stdin is piped");
+            stdin.write_all(input.as_bytes()).expect("write the input");
+            drop(stdin);
+            child.wait_with_output().expect("its end")
+        });
+        let output = ran.await.expect("it ran");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout), text(&output.stderr))
+    }
+
     /// Runs it where it must not come up. Panics when it does not end by itself; else its exit status and stderr.
     pub async fn fail_to_start(self) -> (ExitStatus, String) {
         let own = tempfile::tempdir().expect("a temporary folder");
@@ -250,6 +269,11 @@ impl Jumpbag {
     /// Runs another subcommand of the program on the same data and settings, beside the server.
     pub async fn command(&self, arguments: &[&str]) -> (ExitStatus, String, String) {
         self.options.run(&self.data_dir, arguments).await
+    }
+
+    /// The same, with something to read on its standard input.
+    pub async fn command_with_input(&self, arguments: &[&str], input: &str) -> (bool, String, String) {
+        self.options.feed(&self.data_dir, arguments, input).await
     }
 
     /// Registers an app with these permissions.
