@@ -21,6 +21,8 @@ const MAX_BODY: usize = 32 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(30);
 
 const SESSION: &str = "jumpbag-session";
+/// The same session, for the console: no other site makes a browser send it.
+const CONSOLE: &str = "jumpbag-console";
 /// Binds a form to the browser that it was given to.
 const FORM: &str = "jumpbag-form";
 /// The name of a form's field with the other half.
@@ -30,6 +32,7 @@ pub const TOKEN: &str = "form_token";
 pub struct Browser {
     secure: bool,
     pub session: Option<Hidden>,
+    pub console: Option<Hidden>,
     form: Option<Hidden>,
 }
 
@@ -39,10 +42,11 @@ impl Browser {
         let cookie = |name: &str| {
             let name = full(name, secure);
             let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-            let mut pairs = all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+            let mut pairs =
+                all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
             pairs.find(|(given, _)| *given == name).map(|(_, value)| Hidden::new(value))
         };
-        Browser { secure, session: cookie(SESSION), form: cookie(FORM) }
+        Browser { secure, session: cookie(SESSION), console: cookie(CONSOLE), form: cookie(FORM) }
     }
 
     /// What stands in a form's hidden field, and the cookie that goes with it where the browser has none yet.
@@ -61,6 +65,17 @@ impl Browser {
         self.cookie(SESSION, session, "SameSite=Lax")
     }
 
+    /// The cookies of a session that has begun at the console.
+    pub fn begin_console(&self, session: &Hidden) -> Vec<HeaderValue> {
+        let strict = self.cookie(CONSOLE, session, "SameSite=Strict");
+        self.begin(session).into_iter().chain(strict).collect()
+    }
+
+    pub fn end_console(&self) -> Vec<HeaderValue> {
+        let strict = self.cookie(CONSOLE, &Hidden::new(""), "SameSite=Strict; Max-Age=0");
+        self.end().into_iter().chain(strict).collect()
+    }
+
     pub fn end(&self) -> Option<HeaderValue> {
         self.cookie(SESSION, &Hidden::new(""), "SameSite=Lax; Max-Age=0")
     }
@@ -68,7 +83,8 @@ impl Browser {
     /// A cookie that ends with the browser, or before that on the server.
     fn cookie(&self, name: &str, value: &Hidden, rest: &str) -> Option<HeaderValue> {
         let secure = if self.secure { "; Secure" } else { "" };
-        let text = format!("{}={}; Path=/; HttpOnly{secure}; {rest}", full(name, self.secure), value.reveal());
+        let text =
+            format!("{}={}; Path=/; HttpOnly{secure}; {rest}", full(name, self.secure), value.reveal());
         HeaderValue::from_str(&text).ok()
     }
 }
@@ -90,11 +106,7 @@ impl Form {
     ///
     /// # Errors
     /// `Forbidden` when another site, or nobody's page, sent it; `InvalidRequestBody` when it cannot be read.
-    pub async fn read(
-        request: Request<Body>,
-        browser: &Browser,
-        context: &Context,
-    ) -> Result<Form, Error> {
+    pub async fn read(request: Request<Body>, browser: &Browser, context: &Context) -> Result<Form, Error> {
         let (parts, body) = request.into_parts();
         check_site(&parts.headers, context)?;
         let body = tokio::time::timeout(MAX_TIME, Limited::new(body, MAX_BODY).collect())
@@ -108,7 +120,8 @@ impl Form {
         let right = browser.form.as_ref().is_some_and(|form| half(form).as_bytes().ct_eq(given).into());
         if !right {
             return Err(Error::Forbidden(
-                "The page was open for too long, or cookies are blocked. Go back, reload it and try again.".into(),
+                "The page was open for too long, or cookies are blocked. Go back, reload it and try again."
+                    .into(),
             ));
         }
         Ok(form)
@@ -121,7 +134,9 @@ impl Form {
 }
 
 /// A browser says from where a form was sent; the form's own token tells the rest.
-fn check_site(headers: &HeaderMap, context: &Context) -> Result<(), Error> {
+/// # Errors
+/// `Forbidden` when another site's page did it.
+pub fn check_site(headers: &HeaderMap, context: &Context) -> Result<(), Error> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let origin = |url: &str| url::Url::parse(url).ok().map(|url| url.origin().ascii_serialization());
     let own = match (text("sec-fetch-site"), text("origin")) {
