@@ -39,7 +39,7 @@ function language(name, text) {
  * @param {string} text @param {Language} found @returns {[string, string][]}
  */
 export function pieces(text, { comment, text: quoted, variable, words, fold }) {
-  const pattern = new RegExp(`(${comment})|(${quoted})|(${variable})|\\b(${words})\\b|\\b(\\d[\\w.]*)\\b`, fold ? 'gi' : 'g');
+  const pattern = new RegExp(`(${comment})|(${quoted})|(${variable})|(?<![-\\w$])(${words})(?![-\\w])|\\b(\\d[\\w.]*)\\b`, fold ? 'gi' : 'g');
   /** @type {[string, string][]} */
   const all = [];
   let at = 0;

@@ -30,20 +30,23 @@ function inline(hunk) {
   });
 }
 
+/** @param {Line} line */
+const changes = (line) => line.kind !== 'context';
+
 /** @param {Hunk} hunk */
 function besides(hunk) {
   let [from, to] = [hunk.fromStart, hunk.toStart];
   const rows = [];
   const lines = [...hunk.lines];
   while (lines.length > 0) {
-    if (lines[0].kind === 'context') {
+    if (!changes(lines[0])) {
       const { text } = /** @type {Line} */ (lines.shift());
       rows.push(pair([from++, text, ''], [to++, text, '']));
       continue;
     }
     /** @type {string[]} */ const removed = [];
     /** @type {string[]} */ const added = [];
-    while (lines[0] && lines[0].kind !== 'context') {
+    while (lines.length > 0 && changes(lines[0])) {
       const { kind, text } = /** @type {Line} */ (lines.shift());
       (kind === 'removed' ? removed : added).push(text);
     }

@@ -25,6 +25,7 @@ export class Table {
     this.descending = descending;
     /** @type {T[]} */ this.rows = [];
     /** @type {string} */ this.current = '';
+    /** @type {string} what is drawn now */ this.drawn = '';
     this.head = h('thead');
     this.body = h('tbody');
     const table = h('table', { 'aria-label': label }, this.head, this.body);

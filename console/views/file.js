@@ -83,7 +83,9 @@ export class FileView extends HTMLElement {
     place.setAttribute('aria-label', tabs.find(([name]) => name === tab)?.[1] ?? '');
     const wait = setTimeout(() => fill(place, h('p', { class: 'pad faint' }, 'Loading…')), 200);
     try {
-      const shown = await ({ text: () => this.text(), history: () => this.history(), differences: () => this.differences(), runs: () => this.runs() })[tab]?.();
+      /** @type {Record<string, () => Promise<any>>} */
+      const ways = { text: () => this.text(), history: () => this.history(), differences: () => this.differences(), runs: () => this.runs() };
+      const shown = await ways[tab]();
       clearTimeout(wait);
       if (this.tab === tab && this.place === place) fill(place, shown);
     } catch (error) {

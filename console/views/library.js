@@ -126,7 +126,7 @@ export class LibraryView extends HTMLElement {
     const words = this.search.value.trim().replaceAll('"', ' ');
     if (words.length < 2) return;
     this.waiting = setTimeout(async () => {
-      const query = words.split(/\s+/).map((word) => `"${word}"*`).join(' ');
+      const query = words.split(/\s+/).map((/** @type {string} */ word) => `"${word}"*`).join(' ');
       try {
         const found = await all(`/api/libraryfiles?$select=fileName&$search=${encodeURIComponent(query)}`, { signal: this.leaving.signal });
         if (this.search.value.trim().replaceAll('"', ' ') !== words) return;

@@ -9,7 +9,7 @@ use http::header;
 use http::request::Parts;
 use jumpbag_wire::time::Timestamp;
 
-use super::browser::{Browser, check_site};
+use super::browser::{Browser, check_call};
 use super::edge::Context;
 use crate::app::App;
 use crate::auth::caller::Caller;
@@ -145,7 +145,7 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
         let caller = match (authorization, &browser.console) {
             // A cookie comes along whoever made the call: only pages of ours may.
             (None, Some(cookie)) => {
-                check_site(&parts.headers, &context)?;
+                check_call(&parts.method, &parts.headers, &context)?;
                 app.access.caller_with(cookie, now).await?
             }
             _ => app.access.caller(authorization, now).await?,

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
@@ -134,9 +134,7 @@ impl Form {
 }
 
 /// A browser says from where a form was sent; the form's own token tells the rest.
-/// # Errors
-/// `Forbidden` when another site's page did it.
-pub fn check_site(headers: &HeaderMap, context: &Context) -> Result<(), Error> {
+fn check_site(headers: &HeaderMap, context: &Context) -> Result<(), Error> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let origin = |url: &str| url::Url::parse(url).ok().map(|url| url.origin().ascii_serialization());
     let own = match (text("sec-fetch-site"), text("origin")) {
@@ -148,6 +146,19 @@ pub fn check_site(headers: &HeaderMap, context: &Context) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Forbidden("The form was sent from another site, so nothing was done.".into()))
+}
+
+/// A call that has nothing but a cookie to show: a page of ours must have made it. What neither reads nor says where it
+/// comes from is nobody's page.
+///
+/// # Errors
+/// `Forbidden` when it is not from a page of ours.
+pub fn check_call(method: &Method, headers: &HeaderMap, context: &Context) -> Result<(), Error> {
+    let says = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    if !method.is_safe() && !says {
+        return Err(Error::Forbidden("A call with a cookie alone must say from where it was made.".into()));
+    }
+    check_site(headers, context)
 }
 
 /// An answer with cookies.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::{Extension, Json};
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 use url::form_urlencoded;
 
 use super::super::authorize::attempt;
-use super::super::browser::{Browser, Form, check_site, with_cookies};
+use super::super::browser::{Browser, Form, check_call, with_cookies};
 use super::super::edge::Context;
 use super::super::page::{Fields, Page, sign_in_fields};
 use crate::app::App;
@@ -68,7 +68,7 @@ pub async fn who(
     Extension(context): Extension<Arc<Context>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    check_site(&headers, &context)?;
+    check_call(&Method::GET, &headers, &context)?;
     let browser = Browser::of(&headers, &context);
     let cookie = browser.console.as_ref().ok_or_else(nobody)?;
     let signed = app.access.session(cookie, Timestamp::now()).await?.ok_or_else(nobody)?;
@@ -82,7 +82,7 @@ pub async fn end(
     Extension(context): Extension<Arc<Context>>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    check_site(&headers, &context)?;
+    check_call(&Method::POST, &headers, &context)?;
     let now = Timestamp::now();
     let browser = Browser::of(&headers, &context);
     if let Some(cookie) = &browser.console
