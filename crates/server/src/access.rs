@@ -1,6 +1,7 @@
 //! Who is let in: the catalog's keys, app registrations and users behind the rules of `auth`. A client that was removed
 //! or a user who was disabled is out within a second, whatever the tokens say.
 
+mod attempts;
 pub mod clients;
 pub mod devices;
 pub mod grants;

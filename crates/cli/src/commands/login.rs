@@ -29,9 +29,9 @@ pub struct Login {
     /// Tenant; without one the authority's discovery document is asked
     #[arg(long, value_name = "GUID", env = "JUMPBAG_TENANT")]
     tenant: Option<String>,
-    /// The app registration to sign in with
+    /// The app registration to sign in with; by device code at jumpbag itself none is needed
     #[arg(long, value_name = "GUID", env = "JUMPBAG_CLIENT_ID")]
-    client_id: String,
+    client_id: Option<String>,
     /// Prove it by certificate (PEM) instead of by a secret, which is asked for or read from standard input
     #[arg(long, value_name = "FILE", env = "JUMPBAG_CERTIFICATE")]
     certificate: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
     profile.authority = login.authority.clone().or(profile.authority);
     profile.scope = login.scope.clone().or(profile.scope);
     profile.tenant = login.tenant.clone();
-    profile.client_id = Some(login.client_id.trim().to_owned());
+    profile.client_id = Some(client_id(&login, &profile)?);
     profile.ca_file = login.ca_file.as_deref().map(absolute).transpose()?;
     profile.plain_http = login.plain_http;
     profile.keyring = login.keyring;
@@ -85,7 +85,7 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
     let token = sign_in.first(granted).await?;
     Store::read()?.sign_in(&name, profile.clone())?;
     let claims = Claims::of(&token.access).unwrap_or_default();
-    let who = claims.user.or(claims.name).or(claims.app).unwrap_or_else(|| login.client_id.clone());
+    let who = claims.user.or(claims.name).or(claims.app).or(profile.client_id).unwrap_or_default();
     context.output.said(format!("signed in to {} as {who}, profile `{name}`", profile.url))?;
     if claims.permissions.is_empty() {
         context
@@ -93,6 +93,22 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
             .warn("the token grants no permission that it names: is `Library.Manage` granted to the app?");
     }
     Ok(Status::Done)
+}
+
+/// The registration of the command line, which every jumpbag has.
+const OWN_CLIENT: &str = "jumpbag-cli";
+
+fn client_id(login: &Login, profile: &Profile) -> Result<String, Failure> {
+    let given = login.client_id.as_deref().map(str::trim).filter(|id| !id.is_empty());
+    let itself = login.cloud.is_none() && profile.authority() == profile.url;
+    match given {
+        Some(id) => Ok(id.to_owned()),
+        None if login.device_code && itself => Ok(OWN_CLIENT.to_owned()),
+        None => Err(Failure::Usage(
+            "no client id: give `--client-id` (JUMPBAG_CLIENT_ID); only by `--device-code` at jumpbag itself none is needed"
+                .into(),
+        )),
+    }
 }
 
 fn by_client(login: &Login) -> Result<Proof, Failure> {

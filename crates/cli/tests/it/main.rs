@@ -17,6 +17,7 @@ mod actions;
 mod documents;
 mod files;
 mod machines;
+mod own_users;
 mod real_provider;
 mod run;
 mod signing_in;

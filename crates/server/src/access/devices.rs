@@ -7,7 +7,7 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
 use super::Access;
-use super::grants::{Granted, begin};
+use super::grants::{Granted, start};
 use super::sign_in::{SignedIn, kept};
 use crate::auth::client::Client;
 use crate::auth::refusal::{TokenError, shown};
@@ -106,9 +106,9 @@ impl Access {
             return Ok(Err(wait));
         }
         let code = kept_code(typed);
-        let found = self.catalog.read(move |tx| {
-            Box::pin(async move { Ok::<_, Error>(devices::waiting(tx, &code, now).await?) })
-        });
+        let found = self
+            .catalog
+            .read(move |tx| Box::pin(async move { Ok::<_, Error>(devices::waiting(tx, &code, now).await?) }));
         let Some(device) = found.await? else { return Ok(Ok(None)) };
         let Some(client) = self.client(&device.client).await? else { return Ok(Ok(None)) };
         self.forgive_code(&signed.user.id, now).await?;
@@ -192,7 +192,7 @@ impl Access {
                         signed_in: by.signed_in_at,
                         refresh: None,
                     };
-                    begin(tx, uuid::Uuid::new_v4().to_string(), &client, granted, now).await.map(Ok)
+                    start(tx, uuid::Uuid::new_v4().to_string(), &client, granted, now).await.map(Ok)
                 })
             })
             .await

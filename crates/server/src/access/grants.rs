@@ -248,7 +248,7 @@ impl Access {
                         signed_in: code.signed_in_at,
                         refresh: None,
                     };
-                    begin(tx, code.grant, &client, granted, now).await.map(Ok)
+                    start(tx, code.grant, &client, granted, now).await.map(Ok)
                 })
             })
             .await
@@ -275,7 +275,8 @@ impl Access {
                         return Ok(Err(TokenError::InvalidGrant("The refresh token is not known")));
                     };
                     let until = ends(known.created_at, now);
-                    let Some(row) = grants::rotate(tx, &id, &client, &shown, &kept(&next), until, now).await?
+                    let Some(row) =
+                        grants::rotate(tx, &id, &client, &shown, &kept(&next), until, now).await?
                     else {
                         grants::end(tx, &id).await?;
                         let refused = if known.expires_at <= now {
@@ -306,7 +307,7 @@ impl Access {
 }
 
 /// Writes a grant down where the app asked for a refresh token.
-pub(super) async fn begin(
+pub(super) async fn start(
     tx: &mut Tx,
     id: String,
     client: &str,

@@ -1,12 +1,13 @@
-//! Signing in with name and password, and the browser's session that begins with it. An attempt is counted before it
-//! is looked at, in the catalog, so that guesses at once, on other nodes or after a restart gain nothing.
+//! Signing in with name and password, and the browser's session that begins with it. Of
+//! what a browser has only the SHA-256 is kept.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use super::attempts::{MEMORY, known, subjects};
 use super::{Access, users};
 use crate::auth::password;
 use crate::auth::secret::{Hidden, hash_secret, new_secret};
@@ -14,7 +15,7 @@ use crate::auth::totp;
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::sessions::{self, SessionRow};
 use crate::catalog::users::UserRow;
-use crate::catalog::{Catalog, CatalogError, Tx, devices, grants, users as rows};
+use crate::catalog::{Catalog, CatalogError, devices, grants, users as rows};
 use crate::error::Error;
 use crate::hex::hex;
 
@@ -23,14 +24,6 @@ const IDLE: i64 = 3600;
 const OLDEST: i64 = 12 * 3600;
 /// Uses of a session are written down this often.
 const TOUCH: i64 = 60;
-/// Failures that cost nothing: of one name, and of one address.
-const FREE_NAME: i64 = 5;
-const FREE_ADDRESS: i64 = 20;
-/// Codes of devices that one user may mistype.
-const FREE_CODES: i64 = 5;
-/// The longest wait between two attempts, in seconds, and when failures are forgotten.
-const LONGEST_WAIT: i64 = 300;
-const MEMORY: i64 = 3600;
 /// Passwords that are checked at a time, each with 19 MiB, and attempts that may wait for it.
 const CHECKS: usize = 2;
 const QUEUE: usize = 64;
@@ -90,9 +83,10 @@ impl Access {
         if let Some(wait) = self.count(subjects.clone(), now).await? {
             return Ok(Outcome::Wait(wait));
         }
-        let _place = self.desk.queue.try_acquire().map_err(|_| {
-            Error::TooManyRequests("too many sign-ins at once: wait and try again".into(), 5)
-        })?;
+        let _place =
+            self.desk.queue.try_acquire().map_err(|_| {
+                Error::TooManyRequests("too many sign-ins at once: wait and try again".into(), 5)
+            })?;
         let user = users::named(&self.catalog, &attempt.name).await?;
         let right = self.is_password(&attempt.password, user.as_ref()).await?;
         let Some(user) = user.filter(|user| right && user.disabled_at.is_none()) else {
@@ -130,47 +124,6 @@ impl Access {
         let (given, hash) = (given.clone(), user.map(|user| user.password.clone()));
         let check = tokio::task::spawn_blocking(move || password::verify(&given, hash.as_deref()));
         check.await.map_err(|e| Error::Internal(e.to_string()))
-    }
-
-    /// The same for a device's code that somebody types.
-    pub(super) async fn count_code(&self, user: &str, now: Timestamp) -> Result<Option<i64>, Error> {
-        self.count([(hex(&hash_secret(&format!("code {user}"))), FREE_CODES)], now).await
-    }
-
-    /// It was a right one.
-    pub(super) async fn forgive_code(&self, user: &str, now: Timestamp) -> Result<(), Error> {
-        let subject = hex(&hash_secret(&format!("code {user}")));
-        let forgive = self.catalog.write(move |tx| {
-            Box::pin(async move { Ok::<_, Error>(rows::set_failures(tx, &subject, 0, now).await?) })
-        });
-        forgive.await
-    }
-
-    /// Counts an attempt as a failure, which it is until it succeeds; or says how long to wait.
-    async fn count<const N: usize>(
-        &self,
-        subjects: [(String, i64); N],
-        now: Timestamp,
-    ) -> Result<Option<i64>, Error> {
-        self.catalog
-            .write(move |tx| {
-                Box::pin(async move {
-                    let mut counts = [0; N];
-                    for (at, (subject, free)) in subjects.iter().enumerate() {
-                        let (count, last) = known(tx, subject, now).await?;
-                        let wait = last.plus_secs(delay_after(count - free)).micros() - now.micros();
-                        if wait > 0 {
-                            return Ok(Some((wait + 999_999) / 1_000_000));
-                        }
-                        counts[at] = count;
-                    }
-                    for (at, (subject, _)) in subjects.iter().enumerate() {
-                        rows::set_failures(tx, subject, counts[at] + 1, now).await?;
-                    }
-                    Ok(None)
-                })
-            })
-            .await
     }
 
     /// Begins the session; `false` when the one-time code was used already, or the user changed meanwhile.
@@ -345,31 +298,6 @@ pub(super) fn kept(secret: &Hidden) -> String {
     hex(&hash_secret(secret.reveal()))
 }
 
-/// What failures are counted for, and how many cost nothing. Neither is kept as it is.
-fn subjects(name: &str, address: IpAddr) -> [(String, i64); 2] {
-    let network = match address.to_canonical() {
-        // One IPv6 caller has a whole /64 to send from.
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
-        v4 => v4,
-    };
-    let subject = |text: String| hex(&hash_secret(&text));
-    [
-        (subject(format!("name {}", name.to_lowercase())), FREE_NAME),
-        (subject(format!("address {network}")), FREE_ADDRESS),
-    ]
-}
-
-/// Failures that still count.
-async fn known(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<(i64, Timestamp), Error> {
-    let found = rows::failures(tx, subject).await?;
-    Ok(found.filter(|(_, last)| now < last.plus_secs(MEMORY)).unwrap_or((0, Timestamp::from_secs(0))))
-}
-
-/// Doubles from a second on.
-fn delay_after(charged: i64) -> i64 {
-    if charged < 0 { 0 } else { (1 << charged.min(16)).min(LONGEST_WAIT) }
-}
-
 /// Removes what has expired: sessions, codes, grants, devices, failures.
 pub async fn forget(catalog: &Catalog, now: Timestamp) -> Result<(), Error> {
     catalog
@@ -384,24 +312,4 @@ pub async fn forget(catalog: &Catalog, now: Timestamp) -> Result<(), Error> {
             })
         })
         .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_to_a_cap() {
-        let waits: Vec<i64> = (-2..12).map(delay_after).collect();
-        assert_eq!(waits, [0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]);
-    }
-
-    #[test]
-    fn one_network_and_one_name_are_one_subject() {
-        let of = |name: &str, address: &str| subjects(name, address.parse().unwrap()).map(|(subject, _)| subject);
-        assert_eq!(of("Ada", "192.0.2.1"), of("ada", "::ffff:192.0.2.1"));
-        assert_eq!(of("a", "2001:db8::1")[1], of("b", "2001:db8::2")[1]);
-        assert_ne!(of("a", "2001:db8::1")[1], of("a", "2001:db8:0:1::1")[1]);
-        assert_ne!(of("a", "192.0.2.1")[0], of("b", "192.0.2.1")[0]);
-    }
 }

@@ -47,7 +47,12 @@ impl Standing {
             Kind::User { id } => {
                 let user = self.user(catalog, id, now).await?;
                 let user = user.filter(|user| caller.epoch == Some(user.epoch));
-                may.push(user.ok_or_else(|| gone("user has ended its sign-ins, or may not sign in", "the sign-in has ended"))?.permissions);
+                may.push(
+                    user.ok_or_else(|| {
+                        gone("user has ended its sign-ins, or may not sign in", "the sign-in has ended")
+                    })?
+                    .permissions,
+                );
                 caller.client.as_ref().filter(|client| *client != COMMAND_LINE)
             }
         };
@@ -85,8 +90,7 @@ impl Standing {
             return Ok(known);
         }
         let live = users::find(catalog, id).await?.filter(|user| user.disabled_at.is_none());
-        let user =
-            live.map(|user| User { permissions: Arc::new(user.permissions), epoch: user.epoch });
+        let user = live.map(|user| User { permissions: Arc::new(user.permissions), epoch: user.epoch });
         Ok(self.users.put(id, user, now))
     }
 }

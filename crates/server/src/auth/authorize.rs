@@ -176,7 +176,8 @@ pub fn may_be_redirect(uri: &str) -> Result<(), &'static str> {
     if uri.len() > 2000 || !uri.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("expected at most 2000 visible ASCII characters");
     }
-    let url = url::Url::parse(uri).map_err(|_| "expected a whole address, such as https://app.example/callback")?;
+    let url =
+        url::Url::parse(uri).map_err(|_| "expected a whole address, such as https://app.example/callback")?;
     if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
         return Err("expected an address without user, password and `#`");
     }

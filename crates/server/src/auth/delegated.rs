@@ -196,7 +196,36 @@ mod tests {
     #[test]
     fn an_access_token_is_one_of_the_originals_delegated_ones() {
         let tokens = give(&testing::client("app-1"), DEFAULT);
-        insta::assert_json_snapshot!(claims(&tokens.access_token), @"");
+        insta::assert_json_snapshot!(claims(&tokens.access_token), @r#"
+        {
+          "acr": "1",
+          "amr": [
+            "pwd",
+            "otp",
+            "mfa"
+          ],
+          "app_displayname": "SOAR",
+          "appid": "app-1",
+          "appidacr": "0",
+          "aud": "https://api.securitycenter.microsoft.com",
+          "exp": 1700003600,
+          "iat": 1700000000,
+          "idtyp": "user",
+          "iss": "https://bag.example/0f4c0bfa-7d7c-4b5a-9c59-6a2f9e9f7a10/",
+          "jb_epoch": 3,
+          "name": "Ada Lovelace",
+          "nbf": 1700000000,
+          "oid": "5bf0f32c-44c9-84e8-ad08-f715751d13b5",
+          "scp": "Library.Manage",
+          "sid": "s-1",
+          "sub": "7b884d65-f685-8567-b69c-19255bc2921f",
+          "tid": "0f4c0bfa-7d7c-4b5a-9c59-6a2f9e9f7a10",
+          "unique_name": "ada@contoso.example",
+          "upn": "ada@contoso.example",
+          "uti": "…",
+          "ver": "1.0"
+        }
+        "#);
         assert_eq!(tokens.scope, "openid https://api.securitycenter.microsoft.com/Library.Manage");
         let jws = Jws::parse(&tokens.access_token).unwrap();
         let caller = Caller::from_claims(&jws.claims, &Reading::plain("t", None)).unwrap();
@@ -215,7 +244,30 @@ mod tests {
     #[test]
     fn an_id_token_is_for_the_app_and_opens_nothing_here() {
         let tokens = give(&testing::client("app-1"), "openid");
-        insta::assert_json_snapshot!(claims(tokens.id_token.as_deref().unwrap()), @"");
+        insta::assert_json_snapshot!(claims(tokens.id_token.as_deref().unwrap()), @r#"
+        {
+          "amr": [
+            "pwd",
+            "otp",
+            "mfa"
+          ],
+          "aud": "app-1",
+          "auth_time": 1699999000,
+          "exp": 1700003600,
+          "iat": 1700000000,
+          "iss": "https://bag.example/0f4c0bfa-7d7c-4b5a-9c59-6a2f9e9f7a10/v2.0",
+          "name": "Ada Lovelace",
+          "nbf": 1700000000,
+          "nonce": "n-1",
+          "oid": "5bf0f32c-44c9-84e8-ad08-f715751d13b5",
+          "preferred_username": "ada@contoso.example",
+          "sid": "s-1",
+          "sub": "7b884d65-f685-8567-b69c-19255bc2921f",
+          "tid": "0f4c0bfa-7d7c-4b5a-9c59-6a2f9e9f7a10",
+          "uti": "…",
+          "ver": "2.0"
+        }
+        "#);
         assert_eq!(claims(&tokens.access_token)["scp"], "");
         assert_eq!(give(&testing::client("app-1"), "Library.Manage").id_token, None);
     }

@@ -67,7 +67,8 @@ pub fn hash(password: &Hidden) -> Result<String, PasswordError> {
 pub fn verify(password: &Hidden, kept: Option<&str>) -> bool {
     let matches = |phc: &str| {
         let parsed = PasswordHash::new(phc);
-        parsed.is_ok_and(|hash| Argon2::default().verify_password(password.reveal().as_bytes(), &hash).is_ok())
+        parsed
+            .is_ok_and(|hash| Argon2::default().verify_password(password.reveal().as_bytes(), &hash).is_ok())
     };
     let right = matches(kept.unwrap_or(NOBODY));
     right && kept.is_some()

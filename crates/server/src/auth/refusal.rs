@@ -17,7 +17,9 @@ pub enum TokenError {
     MissingParameter(&'static str),
     #[error("Invalid request. Request is malformed or invalid: {0}.")]
     Malformed(&'static str),
-    #[error("The app requested an unsupported grant type '{0}'. This server knows 'client_credentials', 'authorization_code', 'refresh_token' and 'urn:ietf:params:oauth:grant-type:device_code'.")]
+    #[error(
+        "The app requested an unsupported grant type '{0}'. This server knows 'client_credentials', 'authorization_code', 'refresh_token' and 'urn:ietf:params:oauth:grant-type:device_code'."
+    )]
     UnsupportedGrant(String),
     #[error(
         "The provided value for scope {0} is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI)."
@@ -67,7 +69,9 @@ pub enum TokenError {
     InvalidGrant(&'static str),
     #[error("OAuth2 Authorization code was already redeemed, please retry with a new valid code.")]
     CodeUsed,
-    #[error("The refresh token was used already: everything that was made of this sign-in ends. Sign in again.")]
+    #[error(
+        "The refresh token was used already: everything that was made of this sign-in ends. Sign in again."
+    )]
     RefreshUsed,
     #[error("The Code_Verifier does not match the code_challenge supplied in the authorization request.")]
     WrongVerifier,
@@ -77,7 +81,9 @@ pub enum TokenError {
     UserGone,
     #[error("OAuth 2.0 device flow error. Authorization is pending. Continue polling.")]
     Pending,
-    #[error("OAuth 2.0 device flow error. The client asks too often: wait {0} seconds between two questions.")]
+    #[error(
+        "OAuth 2.0 device flow error. The client asks too often: wait {0} seconds between two questions."
+    )]
     TooOften(i64),
     #[error("The user declined the sign-in.")]
     Declined,
@@ -132,9 +138,9 @@ impl TokenError {
                 "invalid_request"
             }
             TokenError::UnsupportedGrant(_) => "unsupported_grant_type",
-            TokenError::ScopeNotDefault(_)
-            | TokenError::SeveralResources
-            | TokenError::UnknownScope(_) => "invalid_scope",
+            TokenError::ScopeNotDefault(_) | TokenError::SeveralResources | TokenError::UnknownScope(_) => {
+                "invalid_scope"
+            }
             TokenError::UnknownResource { .. } => "invalid_resource",
             TokenError::UnknownClient { .. } | TokenError::Disabled(_) | TokenError::NotForUsers(_) => {
                 "unauthorized_client"

@@ -160,7 +160,10 @@ mod tests {
         assert!(matches!(parse("User.Read"), Err(TokenError::UnknownScope(_))));
         assert!(matches!(parse("/.default"), Err(TokenError::UnknownScope(_))));
         assert!(matches!(parse("openid Library.manage"), Err(TokenError::UnknownScope(_))));
-        assert!(matches!(parse("https://graph.microsoft.com/.default"), Err(TokenError::UnknownResource { .. })));
+        assert!(matches!(
+            parse("https://graph.microsoft.com/.default"),
+            Err(TokenError::UnknownResource { .. })
+        ));
         let two = format!("{ORIGINAL}/.default {BASE}/Library.Manage");
         assert_eq!(parse(&two), Err(TokenError::SeveralResources));
     }

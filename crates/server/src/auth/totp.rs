@@ -37,6 +37,11 @@ pub fn step_of(secret: &Hidden, code: &str, seconds: i64) -> Option<i64> {
     found
 }
 
+/// The code that an authenticator app shows now; `None` when the secret is none.
+pub fn code(secret: &Hidden, seconds: i64) -> Option<String> {
+    Some(at(&unbase32(secret.reveal())?, seconds.div_euclid(STEP)))
+}
+
 /// The code of a step.
 fn at(key: &[u8], step: i64) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);
@@ -98,6 +103,7 @@ mod tests {
             assert_eq!(at(key, seconds / STEP), code);
             let secret = Hidden::new(base32(key));
             assert_eq!(step_of(&secret, code, seconds), Some(seconds / STEP));
+            assert_eq!(super::code(&secret, seconds).as_deref(), Some(code));
         }
     }
 
@@ -120,7 +126,9 @@ mod tests {
 
     #[test]
     fn base32_is_that_of_the_standard() {
-        for (bytes, text) in [("", ""), ("f", "MY"), ("fo", "MZXQ"), ("foo", "MZXW6"), ("foobar", "MZXW6YTBOI")] {
+        for (bytes, text) in
+            [("", ""), ("f", "MY"), ("fo", "MZXQ"), ("foo", "MZXW6"), ("foobar", "MZXW6YTBOI")]
+        {
             assert_eq!(base32(bytes.as_bytes()), text);
             assert_eq!(unbase32(text).as_deref(), Some(bytes.as_bytes()));
         }

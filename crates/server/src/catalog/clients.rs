@@ -166,8 +166,7 @@ async fn client(tx: &mut Tx, mut row: Row) -> Result<ClientRow, CatalogError> {
         .await?;
     let certificates =
         tx.query("select pem from client_certificates where client = $1 order by created_at", &of).await?;
-    let redirects =
-        tx.query("select uri from client_redirects where client = $1 order by uri", &of).await?;
+    let redirects = tx.query("select uri from client_redirects where client = $1 order by uri", &of).await?;
     Ok(ClientRow {
         name: row.take()?,
         created_at: row.take()?,

@@ -60,7 +60,11 @@ pub async fn insert(tx: &mut Tx, device: &DeviceRow) -> Result<bool, CatalogErro
 }
 
 /// The device that waits for whoever has this code.
-pub async fn waiting(tx: &mut Tx, user_code: &str, now: Timestamp) -> Result<Option<DeviceRow>, CatalogError> {
+pub async fn waiting(
+    tx: &mut Tx,
+    user_code: &str,
+    now: Timestamp,
+) -> Result<Option<DeviceRow>, CatalogError> {
     let sql = format!(
         "select {DEVICE} from devices where user_code = $1 and expires_at > $2 and status = 'waiting'"
     );
@@ -104,8 +108,8 @@ pub async fn asks(
     tx.execute(sql, &[sha256.into(), client.into()]).await?;
     let sql = format!("select {DEVICE} from devices where sha256 = $1 and client = $2");
     let found = tx.first(&sql, &[sha256.into(), client.into()]).await?.map(device).transpose()?;
-    let sql = "update devices set asked_at = $2 where sha256 = $1";
-    tx.execute(sql, &[sha256.into(), now.into()]).await?;
+    let sql = "update devices set asked_at = $3 where sha256 = $1 and client = $2";
+    tx.execute(sql, &[sha256.into(), client.into(), now.into()]).await?;
     Ok(found)
 }
 

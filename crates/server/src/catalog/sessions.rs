@@ -111,8 +111,7 @@ pub async fn insert_code(tx: &mut Tx, code: &CodeRow) -> Result<(), CatalogError
 
 /// Uses a code up; `None` when there is none, or it was used.
 pub async fn use_code(tx: &mut Tx, sha256: &str, now: Timestamp) -> Result<Option<CodeRow>, CatalogError> {
-    let sql =
-        format!("update codes set used_at = $2 where sha256 = $1 and used_at is null returning {CODE}");
+    let sql = format!("update codes set used_at = $2 where sha256 = $1 and used_at is null returning {CODE}");
     tx.first(&sql, &[sha256.into(), now.into()]).await?.map(code).transpose()
 }
 

@@ -184,11 +184,9 @@ fn show(name: &str, id: Option<&str>, secret: Option<&Hidden>, as_json: bool) {
     let uri = secret.map(|secret| totp::uri(secret, name));
     if as_json {
         let mut shown = json!({ "name": name });
-        for (key, value) in [
-            ("id", id),
-            ("totp_secret", secret.map(Hidden::reveal)),
-            ("totp_uri", uri.as_deref()),
-        ] {
+        for (key, value) in
+            [("id", id), ("totp_secret", secret.map(Hidden::reveal)), ("totp_uri", uri.as_deref())]
+        {
             if let Some(value) = value {
                 shown[key] = json!(value);
             }
@@ -222,7 +220,10 @@ fn list(users: &[UserRow], as_json: bool) {
             .collect();
         return println!("{}", json!(shown));
     }
-    println!("{:<32} {:<22} {:<5} {:<9} {:<24} DISPLAY NAME", "NAME", "CREATED", "TOTP", "STATE", "PERMISSIONS");
+    println!(
+        "{:<32} {:<22} {:<5} {:<9} {:<24} DISPLAY NAME",
+        "NAME", "CREATED", "TOTP", "STATE", "PERMISSIONS"
+    );
     for user in users {
         println!(
             "{:<32} {:<22} {:<5} {:<9} {:<24} {}",

@@ -66,9 +66,8 @@ pub async fn authorize(
         Some(cookie) if details.prompt != Prompt::Login => app.access.session(cookie, now).await?,
         _ => None,
     };
-    let fresh = |signed: &SignedIn| {
-        details.max_age.is_none_or(|age| now <= signed.session.created_at.plus_secs(age))
-    };
+    let fresh =
+        |signed: &SignedIn| details.max_age.is_none_or(|age| now <= signed.session.created_at.plus_secs(age));
     match signed.filter(fresh) {
         Some(signed) => back(&app, &context, &asked, details, scope, &signed, now).await,
         None if details.prompt == Prompt::None => {

@@ -218,8 +218,14 @@ mod tests {
     fn a_page_says_what_it_may_do() {
         let response = Page::new("A").leading_to("https://app.example/cb").answer(None);
         let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-        assert!(policy.contains("form-action 'self' https://app.example; frame-ancestors 'none'"), "{policy}");
+        assert!(
+            policy.contains("form-action 'self' https://app.example; frame-ancestors 'none'"),
+            "{policy}"
+        );
         let refused = Page::refusal("B", &Error::TooManyRequests("wait".into(), 7));
-        assert_eq!((refused.status().as_u16(), &refused.headers()["retry-after"]), (429, &"7".parse().unwrap()));
+        assert_eq!(
+            (refused.status().as_u16(), &refused.headers()["retry-after"]),
+            (429, &"7".parse().unwrap())
+        );
     }
 }

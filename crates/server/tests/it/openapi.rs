@@ -109,15 +109,26 @@ fn only_these_operations_are_open_to_all() {
         "GET /api",
         "GET /api/$metadata",
         "GET /common/discovery/instance",
+        "GET /device",
         "GET /{tenant}/.well-known/openid-configuration",
         "GET /{tenant}/discovery/keys",
         "GET /{tenant}/discovery/v2.0/keys",
+        "GET /{tenant}/oauth2/v2.0/authorize",
+        "GET /{tenant}/oauth2/v2.0/logout",
         "GET /{tenant}/v2.0/.well-known/openid-configuration",
+        "POST /device",
         "POST /{tenant}/oauth2/token",
+        "POST /{tenant}/oauth2/v2.0/authorize",
+        "POST /{tenant}/oauth2/v2.0/devicecode",
+        "POST /{tenant}/oauth2/v2.0/logout",
         "POST /{tenant}/oauth2/v2.0/token",
     ];
     assert_eq!(open, wanted.map(str::to_string).into());
 }
+
+/// Where only a form counts that a page of ours has given out.
+const FORMS: [&str; 3] =
+    ["POST /device", "POST /{tenant}/oauth2/v2.0/authorize", "POST /{tenant}/oauth2/v2.0/logout"];
 
 #[tokio::test]
 async fn every_operation_is_there_and_protected_as_it_says() {
@@ -142,6 +153,11 @@ async fn every_operation_is_there_and_protected_as_it_says() {
     for operation in operations() {
         let shown = operation.shown();
         let answer = operation.call(&bag.anonymous(), &tenant).await;
+        if FORMS.contains(&shown.as_str()) {
+            assert_eq!(answer.status, 403, "{shown}: {}", answer.text());
+            assert_eq!(answer.header("content-type"), Some("text/html; charset=utf-8"), "{shown}");
+            continue;
+        }
         let Some(permissions) = &operation.permissions else {
             assert!(![401, 403, 404, 405, 429].contains(&answer.status), "{shown}: {}", answer.text());
             assert!(answer.status < 500, "{shown}: {}", answer.text());

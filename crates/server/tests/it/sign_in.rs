@@ -1,8 +1,11 @@
 //! Signing in with name and password: the code flow, what it grants, and what ends it.
 
 mod attacks;
+mod devices;
 mod flow;
+mod leaving;
 mod refresh;
+mod second_factor;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -32,8 +35,12 @@ impl House {
     }
 
     pub async fn on(bag: Jumpbag) -> House {
-        add_user(&bag, "ada@contoso.example", &["--permission", "Library.Manage", "--display-name", "Ada Lovelace"])
-            .await;
+        add_user(
+            &bag,
+            "ada@contoso.example",
+            &["--permission", "Library.Manage", "--display-name", "Ada Lovelace"],
+        )
+        .await;
         let app = register(&bag, &["--public", "--permission", "Library.Manage"]).await;
         let tenant = app["tenant"].as_str().expect("a tenant").to_owned();
         let app = app["client_id"].as_str().expect("an id").to_owned();

@@ -252,6 +252,7 @@ async fn the_documents_lead_to_the_endpoints_and_keys() {
 
     {
       "authorization_endpoint": "[host]/[id-2]/oauth2/v2.0/authorize",
+      "authorization_response_iss_parameter_supported": true,
       "claims_supported": [
         "aud",
         "iss",
@@ -264,24 +265,51 @@ async fn the_documents_lead_to_the_endpoints_and_keys() {
         "sub",
         "roles",
         "tid",
-        "ver"
+        "ver",
+        "scp",
+        "name",
+        "upn",
+        "preferred_username",
+        "nonce",
+        "sid",
+        "auth_time",
+        "amr"
       ],
+      "code_challenge_methods_supported": [
+        "S256"
+      ],
+      "device_authorization_endpoint": "[host]/[id-2]/oauth2/v2.0/devicecode",
+      "end_session_endpoint": "[host]/[id-2]/oauth2/v2.0/logout",
       "grant_types_supported": [
-        "client_credentials"
+        "client_credentials",
+        "authorization_code",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:device_code"
       ],
       "id_token_signing_alg_values_supported": [
         "RS256"
       ],
       "issuer": "[host]/[id-2]/v2.0",
       "jwks_uri": "[host]/[id-2]/discovery/v2.0/keys",
+      "prompt_values_supported": [
+        "none",
+        "login",
+        "select_account",
+        "consent"
+      ],
+      "request_parameter_supported": false,
+      "request_uri_parameter_supported": false,
       "response_modes_supported": [
         "query"
       ],
       "response_types_supported": [
-        "token"
+        "code"
       ],
       "scopes_supported": [
-        "openid"
+        "openid",
+        "profile",
+        "email",
+        "offline_access"
       ],
       "subject_types_supported": [
         "pairwise"
@@ -290,7 +318,8 @@ async fn the_documents_lead_to_the_endpoints_and_keys() {
       "token_endpoint_auth_methods_supported": [
         "client_secret_post",
         "client_secret_basic",
-        "private_key_jwt"
+        "private_key_jwt",
+        "none"
       ],
       "token_endpoint_auth_signing_alg_values_supported": [
         "RS256",

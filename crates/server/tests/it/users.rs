@@ -29,7 +29,8 @@ async fn users_come_change_and_go_and_the_audit_log_tells_of_it() {
     users(&bag, &["totp", ada, "--remove"]).await;
     let shown = users(&bag, &["totp", ada]).await;
     assert!(shown.contains("otpauth://totp/jumpbag:"), "{shown}");
-    users(&bag, &["permissions", ada, "--permission", "Library.Manage", "--permission", "Machine.Read"]).await;
+    users(&bag, &["permissions", ada, "--permission", "Library.Manage", "--permission", "Machine.Read"])
+        .await;
     users(&bag, &["disable", ada]).await;
     let user = listed(&bag).await.remove(0);
     assert_eq!(user["permissions"], json!(["Library.Manage", "Machine.Read"]));
@@ -48,9 +49,13 @@ async fn users_come_change_and_go_and_the_audit_log_tells_of_it() {
     let next = add_user(&bag, ada, &[]).await;
     assert_ne!(next["id"], added["id"]);
 
-    let log = bag.caller(&["Audit.Read"]).await.get("/api/audit?$filter=startswith(action,'user.')&$orderby=number");
+    let log = bag
+        .caller(&["Audit.Read"])
+        .await
+        .get("/api/audit?$filter=startswith(action,'user.')&$orderby=number");
     let log = log.await.expect_status(200);
-    let told: Vec<_> = log.value().iter().map(|entry| entry["action"].as_str().unwrap_or("").to_owned()).collect();
+    let told: Vec<_> =
+        log.value().iter().map(|entry| entry["action"].as_str().unwrap_or("").to_owned()).collect();
     assert_eq!(
         told,
         [

@@ -103,5 +103,8 @@ fn places_are_named_without_paths() {
     assert_eq!(source_of("https://app.example:8443/cb?x").as_deref(), Some("https://app.example:8443"));
     assert_eq!(source_of("http://[::1]:80/cb").as_deref(), Some("http://[::1]"));
     assert_eq!(source_of("com.example.app:/cb").as_deref(), Some("com.example.app:"));
-    assert_eq!(with_query("https://a.example/?b=1", &[("state", "&=é")]), "https://a.example/?b=1&state=%26%3D%C3%A9");
+    assert_eq!(
+        with_query("https://a.example/?b=1", &[("state", "&=é")]),
+        "https://a.example/?b=1&state=%26%3D%C3%A9"
+    );
 }

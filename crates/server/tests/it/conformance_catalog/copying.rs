@@ -158,7 +158,7 @@ async fn from_sqlite_to_postgres_and_back_nothing_is_lost() {
     }
     fill(&catalogs[0]).await;
     let original = dump(&catalogs[0]).await;
-    assert_eq!(original.len(), 22, "{:?}", original.keys());
+    assert_eq!(original.len(), 25, "{:?}", original.keys());
     for (table, rows) in &original {
         assert!(!rows.is_empty(), "`{table}` is empty");
     }

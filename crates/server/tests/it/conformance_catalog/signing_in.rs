@@ -168,7 +168,8 @@ async fn sessions_end_with_what_came_of_them(bench: &Bench) {
 
 async fn a_code_is_used_once_even_by_many_at_once(bench: &Bench) {
     commit!(bench.catalog, tx => sessions::insert_code(tx, &code("x", "s")).await).expect("a code");
-    let uses = (0..8).map(|_| async { commit!(bench.catalog, tx => sessions::use_code(tx, "x", at(2)).await) });
+    let uses =
+        (0..8).map(|_| async { commit!(bench.catalog, tx => sessions::use_code(tx, "x", at(2)).await) });
     let found = futures_util::future::join_all(uses).await;
     let found: Vec<_> = found.into_iter().filter_map(|used| used.expect("an answer")).collect();
     assert_eq!(found, [code("x", "s")]);
@@ -183,7 +184,9 @@ async fn a_grant_knows_one_refresh_token(bench: &Bench) {
     commit!(bench.catalog, tx => grants::insert(tx, &grant("g", None)).await).expect("a grant");
     let rotations = (0..8).map(|n| {
         let next = format!("next {n}");
-        async move { commit!(bench.catalog, tx => grants::rotate(tx, "g", "app", "first", &next, at(200), at(3)).await) }
+        async move {
+            commit!(bench.catalog, tx => grants::rotate(tx, "g", "app", "first", &next, at(200), at(3)).await)
+        }
     });
     let rotated = futures_util::future::join_all(rotations).await;
     let rotated: Vec<_> = rotated.into_iter().filter_map(|row| row.expect("an answer")).collect();

@@ -13,7 +13,9 @@ async fn guesses_are_slowed_and_tell_nothing() {
     add_user(&house.bag, "off", &[]).await;
     users(&house.bag, &["disable", "off"]).await;
     let mut told = Vec::new();
-    for (name, password) in [(ADA, WRONG), ("nobody", WRONG), ("off", PASSWORD), ("", ""), ("a\u{0}b", "\u{0}")] {
+    for (name, password) in
+        [(ADA, WRONG), ("nobody", WRONG), ("off", PASSWORD), ("", ""), ("a\u{0}b", "\u{0}")]
+    {
         let shown = house.type_in(&mut house.browser(), name, password).await;
         assert_eq!(shown.answer.status, 403, "{name:?}");
         told.push(shown.alert());
@@ -127,7 +129,12 @@ async fn pages_cannot_be_framed_cached_or_filled_with_html() {
     let shown = browser.get(&page).await;
     let answer = &shown.answer;
     let policy = answer.header("content-security-policy").expect("a policy");
-    for part in ["default-src 'none'", "frame-ancestors 'none'", "form-action 'self' http://127.0.0.1:8400;", "'sha256-"] {
+    for part in [
+        "default-src 'none'",
+        "frame-ancestors 'none'",
+        "form-action 'self' http://127.0.0.1:8400;",
+        "'sha256-",
+    ] {
         assert!(policy.contains(part), "{policy}");
     }
     assert!(!policy.contains("unsafe") && !policy.contains("script"), "{policy}");
@@ -135,7 +142,8 @@ async fn pages_cannot_be_framed_cached_or_filled_with_html() {
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(answer.header("referrer-policy"), Some("same-origin"));
     assert_eq!(answer.header("content-encoding"), None);
-    let failed = browser.submit(&page, &shown, &[("username", evil), ("password", evil), ("code", evil)]).await;
+    let failed =
+        browser.submit(&page, &shown, &[("username", evil), ("password", evil), ("code", evil)]).await;
     let refused = browser.get(&house.authorize(&[("client_id", evil)])).await;
     let elsewhere = browser.get(&house.authorize(&[("redirect_uri", evil)])).await;
     let device = browser.get(&format!("/device?user_code={}", "%22%3E%3Cimg%20onerror%3E")).await;

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{CALLBACK, House, PASSWORD, VERIFIER, claims, register, text};
 use crate::support::clients::python;
+use crate::support::server::Jumpbag;
 
 #[tokio::test]
 async fn a_user_signs_in_and_the_app_calls_in_the_users_name() {
@@ -111,11 +112,11 @@ async fn a_code_is_good_once_for_its_app_its_address_and_its_verifier() {
 #[tokio::test]
 async fn an_app_gets_no_more_than_its_user_and_its_registration_have() {
     let house = House::new().await;
-    super::add_user(&house.bag, "bob", &["--permission", "Library.Read", "--permission", "Machine.Read"]).await;
-    for (scope, granted) in [
-        (format!("{}/.default", super::RESOURCE), ""),
-        (format!("{}/Library.Manage", super::RESOURCE), ""),
-    ] {
+    super::add_user(&house.bag, "bob", &["--permission", "Library.Read", "--permission", "Machine.Read"])
+        .await;
+    for (scope, granted) in
+        [(format!("{}/.default", super::RESOURCE), ""), (format!("{}/Library.Manage", super::RESOURCE), "")]
+    {
         let mut browser = house.browser();
         let page = house.authorize(&[("scope", &scope)]);
         let shown = browser.get(&page).await;
@@ -187,9 +188,10 @@ async fn what_is_wrong_with_a_request_is_told_to_the_app_or_to_nobody_but_the_us
 
 #[tokio::test]
 async fn msal_signs_a_user_in_and_refreshes() {
-    let house = House::new().await;
+    let house = House::on(Jumpbag::options().tls().start().await).await;
     let script = python("msal_user.py")
         .env("BASE_URL", house.bag.url())
+        .env("REQUESTS_CA_BUNDLE", house.bag.ca_file())
         .env("TENANT", &house.tenant)
         .env("CLIENT_ID", &house.app)
         .env("REDIRECT_URI", CALLBACK)

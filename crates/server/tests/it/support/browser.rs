@@ -55,14 +55,16 @@ impl Browser {
         let action = shown.action.as_deref().expect("a form");
         let folder = page.split('?').next().and_then(|path| path.rsplit_once('/')).expect("a path").0;
         let call = self.client.post(&format!("{folder}/{action}")).with(|request| {
-            let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            let request =
+                headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
             request.form(&fields)
         });
         self.send(call).await
     }
 
     async fn send(&mut self, call: Call) -> Shown {
-        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let cookies: Vec<String> =
+            self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let call = if cookies.is_empty() {
             call
         } else {
@@ -86,7 +88,8 @@ impl Browser {
 impl Shown {
     fn of(answer: Answer) -> Shown {
         let html = answer.text();
-        let input = Regex::new(r#"<input[^>]*\bname="([^"]*)"[^>]*\bvalue="([^"]*)""#).expect("a valid pattern");
+        let input =
+            Regex::new(r#"<input[^>]*\bname="([^"]*)"[^>]*\bvalue="([^"]*)""#).expect("a valid pattern");
         let fields = input.captures_iter(&html).map(|found| (found[1].to_owned(), unescape(&found[2])));
         let action = Regex::new(r#"<form method="post" action="([^"]*)""#).expect("a valid pattern");
         let action = action.captures(&html).map(|found| found[1].to_owned());

@@ -62,7 +62,7 @@ async fn every_refusal_looks_as_the_original_writes_it() {
     401 invalid_client AADSTS7000218: The request body must contain the following parameter: 'client_assertion' or 'client_secret'.
     400 invalid_request AADSTS900144: The request body must contain the following parameter: 'client_id'.
     400 invalid_request AADSTS900144: The request body must contain the following parameter: 'grant_type'.
-    400 unsupported_grant_type AADSTS70003: The app requested an unsupported grant type 'password'. This server knows 'client_credentials'.
+    400 unsupported_grant_type AADSTS70003: The app requested an unsupported grant type 'password'. This server knows 'client_credentials', 'authorization_code', 'refresh_token' and 'urn:ietf:params:oauth:grant-type:device_code'.
     400 invalid_request AADSTS900144: The request body must contain the following parameter: 'scope'.
     400 invalid_scope AADSTS1002012: The provided value for scope Library.Manage is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).
     400 invalid_scope AADSTS1002012: The provided value for scope https://api.securitycenter.microsoft.com is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).
