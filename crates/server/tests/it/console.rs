@@ -59,7 +59,9 @@ async fn heavy_two_thousand_files_and_somebody_elses_upload() {
     let client = bag.client().await;
     let uploads = (0..2000).map(|n| {
         let client = client.clone();
-        async move { client.upload(&format!("script-{n:04}.ps1"), format!("Write-Output {n}")).await.expect_status(200) }
+        async move {
+            client.upload(&format!("script-{n:04}.ps1"), format!("Write-Output {n}")).await.expect_status(200)
+        }
     });
     futures_util::stream::iter(uploads).buffer_unordered(32).collect::<Vec<_>>().await;
     let story = begin(&bag, "live", "-");
@@ -82,7 +84,11 @@ async fn heavy_every_view_in_both_themes_and_at_three_widths() {
         ("persistence.sh", "What starts by itself", "triage,macos", "macos"),
         ("procdump.exe", "Memory of a process", "tool", "windows"),
     ] {
-        let upload = bag.upload(name, script).description(description).field("Tags", tags).field("Platforms", platforms);
+        let upload = bag
+            .upload(name, script)
+            .description(description)
+            .field("Tags", tags)
+            .field("Platforms", platforms);
         upload.await.expect_status(200);
     }
     let shots = std::env::var("CONSOLE_SHOTS").unwrap_or("-".into());
@@ -103,7 +109,7 @@ async fn called(browser: &Browser, bag: &Jumpbag, method: &str, path: &str, head
         let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         request.header("cookie", cookies.join("; "))
     });
-    call.await.status.as_u16()
+    call.await.status
 }
 
 /// The cookie alone is no proof that one of our pages made the call.
@@ -123,10 +129,17 @@ async fn calls_of_other_sites_do_nothing_whatever_cookies_come_along() {
         &[("origin", "null")],
         &[("sec-fetch-site", "cross-site"), ("origin", &origin)],
     ] {
-        for (method, path) in
-            [("GET", "/api/libraryfiles"), ("DELETE", "/api/libraryfiles/a.ps1"), ("POST", "/signout"), ("GET", "/session")]
-        {
-            assert_eq!(called(&browser, &bag, method, path, foreign).await, 403, "{method} {path} {foreign:?}");
+        for (method, path) in [
+            ("GET", "/api/libraryfiles"),
+            ("DELETE", "/api/libraryfiles/a.ps1"),
+            ("POST", "/signout"),
+            ("GET", "/session"),
+        ] {
+            assert_eq!(
+                called(&browser, &bag, method, path, foreign).await,
+                403,
+                "{method} {path} {foreign:?}"
+            );
         }
     }
     assert_eq!(bag.names().await, ["a.ps1"]);
@@ -145,9 +158,15 @@ async fn the_consoles_cookie_goes_nowhere_else_and_a_sign_in_leads_nowhere_else(
     let page = browser.get("/signin?to=https%3A%2F%2Fevil.example%2F").await;
     let shown: Shown = browser.submit("/signin", &page, &[("username", ALICE), ("password", PASSWORD)]).await;
     assert_eq!(shown.sent_to(), "/");
-    let cookies: Vec<_> =
-        shown.answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().expect("ASCII").to_owned()).collect();
-    let console = cookies.iter().find(|line| line.starts_with("__Host-jumpbag-console=")).expect("its cookie");
+    let cookies: Vec<_> = shown
+        .answer
+        .headers
+        .get_all("set-cookie")
+        .iter()
+        .map(|value| value.to_str().expect("ASCII").to_owned())
+        .collect();
+    let console =
+        cookies.iter().find(|line| line.starts_with("__Host-jumpbag-console=")).expect("its cookie");
     for part in ["Path=/", "HttpOnly", "Secure", "SameSite=Strict"] {
         assert!(console.contains(part), "{console}");
     }
@@ -156,7 +175,16 @@ async fn the_consoles_cookie_goes_nowhere_else_and_a_sign_in_leads_nowhere_else(
 #[tokio::test]
 async fn pages_load_nothing_from_elsewhere_and_cannot_be_framed() {
     let bag = bag(Jumpbag::options()).await;
-    for path in ["/", "/files/triage.ps1", "/deleted", "/machines", "/actions", "/actions/x", "/audit", "/console/main.js"] {
+    for path in [
+        "/",
+        "/files/triage.ps1",
+        "/deleted",
+        "/machines",
+        "/actions",
+        "/actions/x",
+        "/audit",
+        "/console/main.js",
+    ] {
         let answer = bag.anonymous().get(path).await.expect_status(200);
         let policy = answer.header("content-security-policy").expect("a policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
@@ -165,9 +193,12 @@ async fn pages_load_nothing_from_elsewhere_and_cannot_be_framed() {
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
     }
     let main = bag.anonymous().get("/console/main.js").await;
-    let known = bag.anonymous().get("/console/main.js").with(|request| request.header("if-none-match", main.etag()));
+    let known =
+        bag.anonymous().get("/console/main.js").with(|request| request.header("if-none-match", main.etag()));
     assert_eq!(known.await.status, 304);
-    for path in ["/console/tsconfig.json", "/console/../Cargo.toml", "/console/", "/console/nothing.js", "/elsewhere"] {
+    for path in
+        ["/console/tsconfig.json", "/console/../Cargo.toml", "/console/", "/console/nothing.js", "/elsewhere"]
+    {
         bag.anonymous().get(path).await.expect_status(404);
     }
 }
@@ -185,7 +216,17 @@ async fn the_console_parses_no_html_and_is_small() {
     let mut bytes = 0;
     for path in sources(&root) {
         let text = std::fs::read_to_string(&path).expect("a text");
-        for bad in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "DOMParser", "http://", "https://"] {
+        for bad in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+            "DOMParser",
+            "http://",
+            "https://",
+        ] {
             let svg = bad == "http://" && text.contains("http://www.w3.org/2000/svg");
             assert!(svg || !text.contains(bad), "`{bad}` in {}", path.display());
         }
@@ -193,7 +234,10 @@ async fn the_console_parses_no_html_and_is_small() {
             continue;
         }
         let name = path.strip_prefix(&root).expect("below it").display().to_string();
-        let request = bag.anonymous().get(&format!("/console/{name}")).with(|request| request.header("accept-encoding", "gzip"));
+        let request = bag
+            .anonymous()
+            .get(&format!("/console/{name}"))
+            .with(|request| request.header("accept-encoding", "gzip"));
         bytes += request.response().await.expect("an answer").content_length().unwrap_or(0);
     }
     assert!(bytes > 5_000 && bytes < 100_000, "{bytes} bytes");
