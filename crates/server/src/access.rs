@@ -27,6 +27,7 @@ use crate::auth::issuers::Issuer;
 use crate::auth::keys::KeyRing;
 use crate::auth::refusal::TokenError;
 use crate::auth::request::TokenRequest;
+use crate::auth::secret::Hidden;
 use crate::auth::tenant::Tenant;
 use crate::auth::throttle::Throttle;
 use crate::auth::verify::{AuthError, Verifier};
@@ -112,6 +113,19 @@ impl Access {
         let caller =
             caller.map_err(|e| Error::Unauthorized { message: e.message(), challenge: e.challenge() })?;
         self.standing.confirm(&self.catalog, &self.tenant, caller, now).await
+    }
+
+    /// The user who has signed in at the console with this cookie.
+    ///
+    /// # Errors
+    /// `Unauthorized` when the session is over.
+    pub async fn caller_with(&self, cookie: &Hidden, now: Timestamp) -> Result<Arc<Caller>, Error> {
+        let signed = self.session(cookie, now).await?.ok_or_else(|| Error::Unauthorized {
+            message: "Unauthorized request - reason of failure: the session is over".into(),
+            challenge: "Bearer error=\"invalid_token\", error_description=\"the session is over\"".into(),
+        })?;
+        let user = signed.user;
+        Ok(Arc::new(Caller::user(&self.tenant.id, user.id, user.display_name, user.name, user.permissions)))
     }
 
     /// Reads the keys again when what is known is old; whether they are others now.

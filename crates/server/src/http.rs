@@ -9,6 +9,7 @@ mod authorize;
 mod body;
 mod browser;
 mod conditional;
+mod console;
 mod deleted;
 mod device;
 mod download;
@@ -153,6 +154,18 @@ fn pages() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(logout::ask, logout::sign_out))
 }
 
+/// The console: its files, its addresses, and its sign-in.
+fn console() -> Router<Arc<App>> {
+    let addresses = ["/", "/files/{name}", "/deleted", "/machines", "/actions", "/actions/{id}", "/audit"];
+    let pages =
+        addresses.into_iter().fold(Router::new(), |router, path| router.route(path, get(console::page)));
+    pages
+        .route("/console/{*name}", get(console::file))
+        .route("/signin", get(console::session::ask).post(console::session::begin))
+        .route("/signout", post(console::session::end))
+        .route("/session", get(console::session::who))
+}
+
 /// The OpenAPI document of this server.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = routes().merge(downloads()).merge(pages()).into_openapi();
@@ -193,6 +206,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(may_be_compressed)))
         .merge(downloads)
         .merge(pages)
+        .merge(console())
         .route(jumpbag_wire::agent::CONNECT_PATH, get(agent::connect))
         .route(results::RESULTS, get(results::download))
         .route_layer(from_fn(note_route))

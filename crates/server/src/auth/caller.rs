@@ -123,6 +123,28 @@ impl Caller {
         })
     }
 
+    /// A user of this server, who has signed in here.
+    pub fn user(
+        tenant: &str,
+        id: String,
+        display_name: String,
+        name: String,
+        granted: Vec<String>,
+    ) -> Caller {
+        Caller {
+            kind: Kind::User { id: id.clone() },
+            id,
+            display_name,
+            requestor: name,
+            tenant: Some(tenant.to_owned()),
+            issuer: String::new(),
+            granted,
+            client: None,
+            epoch: None,
+            realm: tenant.to_owned(),
+        }
+    }
+
     pub fn has(&self, permission: Permission) -> bool {
         self.granted.iter().any(|granted| granted == permission.name())
     }

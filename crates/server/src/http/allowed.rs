@@ -9,6 +9,7 @@ use http::header;
 use http::request::Parts;
 use jumpbag_wire::time::Timestamp;
 
+use super::browser::{Browser, check_call};
 use super::edge::Context;
 use crate::app::App;
 use crate::auth::caller::Caller;
@@ -140,7 +141,15 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
             .ok_or_else(|| Error::Internal("a request without context".into()))?;
         let now = Timestamp::now();
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let caller = app.access.caller(authorization, now).await?;
+        let browser = Browser::of(&parts.headers, &context);
+        let caller = match (authorization, &browser.console) {
+            // A cookie comes along whoever made the call: only pages of ours may.
+            (None, Some(cookie)) => {
+                check_call(&parts.method, &parts.headers, &context)?;
+                app.access.caller_with(cookie, now).await?
+            }
+            _ => app.access.caller(authorization, now).await?,
+        };
         let _ = context.caller.set(caller.limit_key());
         caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))?;
         if let Some(verdict) = app.limiter.admit(&caller.limit_key(), N::FAMILY, now).await? {

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use http_body_util::{BodyExt as _, Limited};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
@@ -21,6 +21,8 @@ const MAX_BODY: usize = 32 * 1024;
 const MAX_TIME: Duration = Duration::from_secs(30);
 
 const SESSION: &str = "jumpbag-session";
+/// The same session, for the console: no other site makes a browser send it.
+const CONSOLE: &str = "jumpbag-console";
 /// Binds a form to the browser that it was given to.
 const FORM: &str = "jumpbag-form";
 /// The name of a form's field with the other half.
@@ -30,6 +32,7 @@ pub const TOKEN: &str = "form_token";
 pub struct Browser {
     secure: bool,
     pub session: Option<Hidden>,
+    pub console: Option<Hidden>,
     form: Option<Hidden>,
 }
 
@@ -43,7 +46,7 @@ impl Browser {
                 all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
             pairs.find(|(given, _)| *given == name).map(|(_, value)| Hidden::new(value))
         };
-        Browser { secure, session: cookie(SESSION), form: cookie(FORM) }
+        Browser { secure, session: cookie(SESSION), console: cookie(CONSOLE), form: cookie(FORM) }
     }
 
     /// What stands in a form's hidden field, and the cookie that goes with it where the browser has none yet.
@@ -60,6 +63,17 @@ impl Browser {
     /// nothing by GET that changes anything.
     pub fn begin(&self, session: &Hidden) -> Option<HeaderValue> {
         self.cookie(SESSION, session, "SameSite=Lax")
+    }
+
+    /// The cookies of a session that has begun at the console.
+    pub fn begin_console(&self, session: &Hidden) -> Vec<HeaderValue> {
+        let strict = self.cookie(CONSOLE, session, "SameSite=Strict");
+        self.begin(session).into_iter().chain(strict).collect()
+    }
+
+    pub fn end_console(&self) -> Vec<HeaderValue> {
+        let strict = self.cookie(CONSOLE, &Hidden::new(""), "SameSite=Strict; Max-Age=0");
+        self.end().into_iter().chain(strict).collect()
     }
 
     pub fn end(&self) -> Option<HeaderValue> {
@@ -132,6 +146,19 @@ fn check_site(headers: &HeaderMap, context: &Context) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Forbidden("The form was sent from another site, so nothing was done.".into()))
+}
+
+/// A call that has nothing but a cookie to show: a page of ours must have made it. What neither reads nor says where it
+/// comes from is nobody's page.
+///
+/// # Errors
+/// `Forbidden` when it is not from a page of ours.
+pub fn check_call(method: &Method, headers: &HeaderMap, context: &Context) -> Result<(), Error> {
+    let says = headers.contains_key("sec-fetch-site") || headers.contains_key(header::ORIGIN);
+    if !method.is_safe() && !says {
+        return Err(Error::Forbidden("A call with a cookie alone must say from where it was made.".into()));
+    }
+    check_site(headers, context)
 }
 
 /// An answer with cookies.

@@ -6,6 +6,7 @@ mod bad_input;
 mod certificates;
 mod conformance_blobs;
 mod conformance_catalog;
+mod console;
 mod downloads;
 mod durability;
 mod events;

@@ -1,0 +1,140 @@
+// @ts-check
+// The frame of the console: who is signed in, where one is, and what is shown there. Every address is a page that can
+// be reloaded and passed on.
+
+import { call, hooks } from './api.js';
+import { fill, h, icon } from './dom.js';
+import { dropTarget } from './parts/drop.js';
+import { toast } from './parts/toast.js';
+import { ActionView } from './views/action.js';
+import { ActionsView } from './views/actions.js';
+import { AuditView } from './views/audit.js';
+import { DeletedView } from './views/deleted.js';
+import { FileView } from './views/file.js';
+import { LibraryView } from './views/library.js';
+import { MachinesView } from './views/machines.js';
+
+customElements.define('jb-library', LibraryView);
+customElements.define('jb-file', FileView);
+customElements.define('jb-deleted', DeletedView);
+customElements.define('jb-machines', MachinesView);
+customElements.define('jb-actions', ActionsView);
+customElements.define('jb-action', ActionView);
+customElements.define('jb-audit', AuditView);
+
+/** @type {[RegExp, string, string][]} */
+const PAGES = [
+  [/^\/$/, 'jb-library', 'Library'],
+  [/^\/files\/([^/]+)$/, 'jb-file', 'File'],
+  [/^\/deleted$/, 'jb-deleted', 'Deleted files'],
+  [/^\/machines$/, 'jb-machines', 'Machines'],
+  [/^\/actions$/, 'jb-actions', 'Actions'],
+  [/^\/actions\/([^/]+)$/, 'jb-action', 'Action'],
+  [/^\/audit$/, 'jb-audit', 'Audit log'],
+];
+
+/** What is in the bar, and the permissions one of which it takes. @type {[string, string, string[]][]} */
+const PLACES = [
+  ['/', 'Library', ['Library.Read', 'Library.Manage']],
+  ['/deleted', 'Deleted', ['Library.Read', 'Library.Manage']],
+  ['/machines', 'Machines', ['Machine.Read', 'Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
+  ['/actions', 'Actions', ['Machine.Read', 'Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
+  ['/audit', 'Audit log', ['Audit.Read']],
+];
+
+/** Goes to another page of the console. @param {string} path */
+export function go(path) {
+  history.pushState(null, '', path);
+  shell()?.show();
+}
+
+const shell = () => /** @type {Shell | null} */ (document.querySelector('jb-shell'));
+
+class Shell extends HTMLElement {
+  /** @type {{ name: string, permissions: string[] } | null} */
+  who = null;
+
+  async connectedCallback() {
+    hooks.signedOut = () => this.signIn();
+    hooks.waiting = (seconds) => toast(`The server asks to wait: going on in ${seconds} s.`);
+    window.addEventListener('popstate', () => this.show());
+    document.addEventListener('click', (event) => follow(event));
+    try {
+      this.who = await (await call('/session')).json();
+    } catch {
+      return this.signIn();
+    }
+    this.frame();
+    this.show();
+    dropTarget(this.may('Library.Manage'));
+  }
+
+  /** @param {string} permission */
+  may(permission) {
+    return this.who?.permissions.includes(permission) ?? false;
+  }
+
+  signIn() {
+    const to = encodeURIComponent(location.pathname + location.search);
+    location.replace(`/signin?to=${to}`);
+  }
+
+  frame() {
+    const may = (/** @type {string[]} */ any) => any.some((permission) => this.may(permission));
+    this.nav = h('nav', { 'aria-label': 'Main' },
+      PLACES.filter(([, , any]) => may(any)).map(([path, name]) => h('a', { href: path }, name)));
+    this.main = h('main', { id: 'main', tabindex: -1 });
+    const out = h('form', { method: 'post', action: '/signout' }, h('button', { class: 'plain', type: 'submit' }, 'Sign out'));
+    const theme = h('button', { class: 'plain', 'aria-label': 'Switch between light and dark', onclick: switchTheme }, icon('sun'));
+    fill(this,
+      h('header', { class: 'bar' },
+        h('a', { class: 'brand', href: '/' }, h('img', { src: '/console/icon.svg', alt: '' }), 'jumpbag'),
+        this.nav,
+        h('div', { class: 'who' }, h('span', { class: 'row small' }, icon('person'), this.who?.name), theme, out)),
+      this.main);
+  }
+
+  show() {
+    const path = location.pathname;
+    const found = PAGES.map(([pattern, tag, title]) => ({ tag, title, match: pattern.exec(path) })).find(({ match }) => match);
+    for (const link of this.nav.querySelectorAll('a')) {
+      const here = link.getAttribute('href') === path || (path.startsWith('/files/') && link.getAttribute('href') === '/')
+        || (path.startsWith('/actions/') && link.getAttribute('href') === '/actions');
+      if (here) link.setAttribute('aria-current', 'page');
+      else link.removeAttribute('aria-current');
+    }
+    if (!found?.match) {
+      document.title = 'Not found · jumpbag';
+      return fill(this.main, h('div', { class: 'empty card' }, h('h1', {}, 'There is nothing here'), h('a', { href: '/' }, 'To the library')));
+    }
+    const view = /** @type {any} */ (document.createElement(found.tag));
+    view.subject = found.match[1] === undefined ? '' : decodeURIComponent(found.match[1]);
+    view.may = (/** @type {string} */ permission) => this.may(permission);
+    document.title = `${view.subject || found.title} · jumpbag`;
+    fill(this.main, view);
+    window.scrollTo(0, 0);
+  }
+}
+
+/** Links within the console load nothing. @param {MouseEvent} event */
+function follow(event) {
+  const link = event.target instanceof Element ? event.target.closest('a') : null;
+  const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+  if (!link || !plain || link.origin !== location.origin || link.hasAttribute('download') || link.target) return;
+  if (!PAGES.some(([pattern]) => pattern.test(link.pathname)) || link.getAttribute('href')?.startsWith('#')) return;
+  event.preventDefault();
+  go(link.pathname + link.search);
+}
+
+const THEME = 'jumpbag-theme';
+
+function switchTheme() {
+  const root = document.documentElement;
+  const dark = root.dataset.theme ? root.dataset.theme === 'dark' : matchMedia('(prefers-color-scheme: dark)').matches;
+  root.dataset.theme = dark ? 'light' : 'dark';
+  localStorage.setItem(THEME, root.dataset.theme);
+}
+
+const theme = localStorage.getItem(THEME);
+if (theme) document.documentElement.dataset.theme = theme;
+customElements.define('jb-shell', Shell);

@@ -1,0 +1,32 @@
+// @ts-check
+// Files may be dropped anywhere on the page.
+
+import { h } from '../dom.js';
+import { openUpload } from './upload.js';
+
+/** @param {boolean} may whether the reader may upload */
+export function dropTarget(may) {
+  if (!may) return;
+  const veil = h('div', { class: 'dropping', 'aria-hidden': 'true' }, 'Drop to upload');
+  let depth = 0;
+  const files = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files');
+  document.addEventListener('dragenter', (event) => {
+    if (!files(event)) return;
+    depth += 1;
+    document.body.append(veil);
+  });
+  document.addEventListener('dragleave', () => {
+    depth = Math.max(0, depth - 1);
+    if (depth === 0) veil.remove();
+  });
+  document.addEventListener('dragover', (event) => {
+    if (files(event)) event.preventDefault();
+  });
+  document.addEventListener('drop', (event) => {
+    if (!files(event)) return;
+    event.preventDefault();
+    depth = 0;
+    veil.remove();
+    openUpload([...(event.dataTransfer?.files ?? [])]);
+  });
+}

@@ -1,0 +1,160 @@
+// @ts-check
+// Uploads: several at once, a bar and a way to stop for each, and a look at the difference before anything is replaced.
+
+import { ApiError, call, fileAt, get, upload } from '../api.js';
+import { fill, h, icon } from '../dom.js';
+import { size } from '../format.js';
+import { code, decoded } from './code.js';
+import { dialog } from './dialog.js';
+import { lines } from './lines.js';
+import { diff } from './diff.js';
+
+/** How many are sent at a time. */
+const AT_ONCE = 3;
+
+/** @type {{ element: HTMLDialogElement, add: (files: File[]) => void } | null} */
+let open = null;
+
+/** @param {File[]} files */
+export async function openUpload(files) {
+  if (!open) {
+    const usage = await get('/api/library/usage').catch(() => ({ maxFileBytes: 20 << 20 }));
+    if (!open) open = uploads(usage.maxFileBytes);
+  }
+  open.add(files);
+}
+
+/** @param {number} largest */
+function uploads(largest) {
+  /** @type {Item[]} */
+  const items = [];
+  const list = h('ul', { class: 'items', 'aria-live': 'polite' });
+  const input = h('input', { type: 'file', multiple: true, class: 'visually-hidden', id: 'upload-files', onchange: () => add([...input.files]) });
+  const description = h('input', { maxlength: 4096, placeholder: 'What it is for' });
+  const tags = h('input', { placeholder: 'triage, windows' });
+  const add = (/** @type {File[]} */ files) => {
+    for (const file of files) {
+      const item = new Item(file, largest, () => ({ description: description.value, tags: tags.value }), pump);
+      items.push(item);
+      list.append(item.element);
+    }
+    input.value = '';
+    pump();
+  };
+  const pump = () => {
+    const running = items.filter((item) => item.state === 'sending').length;
+    const next = items.filter((item) => item.state === 'waiting').slice(0, AT_ONCE - running);
+    for (const item of next) item.send().then(pump);
+  };
+  const element = dialog('Upload', (close) => [
+    h('div', { class: 'row' },
+      h('label', { class: 'field' }, 'Description, for all of them', description),
+      h('label', { class: 'field' }, 'Tags', tags)),
+    h('div', { class: 'drop' }, icon('upload'), h('p', {}, 'Drop files here, or'),
+      h('label', { class: 'button', for: 'upload-files' }, 'choose files'), input,
+      h('p', { class: 'small faint' }, `Up to ${size(largest)} each. A name that is there is replaced only when you say so.`)),
+    list,
+    h('div', { class: 'foot' }, h('button', { onclick: close }, 'Close')),
+  ]);
+  element.addEventListener('close', () => {
+    for (const item of items) item.stop();
+    open = null;
+  });
+  return { element, add };
+}
+
+class Item {
+  state = 'waiting';
+  leaving = new AbortController();
+
+  /** @param {File} file @param {number} largest @param {() => { description: string, tags: string }} said @param {() => void} pump */
+  constructor(file, largest, said, pump) {
+    this.file = file;
+    this.said = said;
+    this.pump = pump;
+    this.bar = h('progress', { max: 1, value: 0, 'aria-label': `Upload of ${file.name}` });
+    this.note = h('div', { class: 'small' }, 'Waiting');
+    this.cancel = h('button', { class: 'plain', onclick: () => this.stop(), 'aria-label': `Cancel ${file.name}` }, icon('close'));
+    this.element = h('li', {},
+      h('div', { class: 'head' }, h('strong', {}, file.name), h('span', { class: 'row' }, h('span', { class: 'small faint' }, size(file.size)), this.cancel)),
+      this.bar, this.note);
+    if (file.size > largest) this.end('refused', `Too large: the library takes ${size(largest)} a file. Nothing was sent.`);
+    if (file.size === 0) this.end('refused', 'Empty: a library file has at least one byte. Nothing was sent.');
+  }
+
+  /** @param {boolean} [replace] @param {string} [tag] */
+  async send(replace = false, tag = '') {
+    this.state = 'sending';
+    fill(this.note, 'Sending');
+    const form = new FormData();
+    const { description, tags } = this.said();
+    if (description) form.append('Description', description);
+    if (tags.trim()) form.append('Tags', tags);
+    form.append('OverrideIfExists', String(replace));
+    form.append('file', this.file, this.file.name);
+    const headers = tag ? { 'If-Match': tag } : undefined;
+    try {
+      const stored = await upload(form, { progress: (part) => { this.bar.value = part; }, signal: this.leaving.signal, headers });
+      this.end('done', [h('a', { href: `/files/${encodeURIComponent(stored.fileName)}` }, replace ? `Replaced, version ${stored.version}` : 'In the library'), ' ', h('span', { class: 'tag good' }, 'done')]);
+      document.dispatchEvent(new CustomEvent('jumpbag-changed'));
+    } catch (error) {
+      await this.failed(/** @type {any} */ (error));
+    }
+  }
+
+  /** @param {ApiError & { wait?: number }} error */
+  async failed(error) {
+    if (error.status === 429) {
+      this.state = 'waiting';
+      fill(this.note, `The server asks to wait ${error.wait || 5} s`);
+      await new Promise((resolve) => setTimeout(resolve, (error.wait || 5) * 1000));
+      return;
+    }
+    if (error.status === 400 && error.message.includes('already exists')) return this.exists();
+    this.end(error.code === 'Cancelled' ? 'cancelled' : 'refused', error.message);
+    if (error.status === 0 && error.code !== 'Cancelled') this.note.append(' ', this.again(() => this.send()));
+  }
+
+  /** @param {() => Promise<void>} send */
+  again(send, words = 'Try again') {
+    return h('button', { onclick: () => send().then(this.pump) }, words);
+  }
+
+  async exists() {
+    const answer = await call(fileAt(this.file.name));
+    const there = await answer.json();
+    const tag = answer.headers.get('ETag') ?? '';
+    this.state = 'asked';
+    const shown = h('div');
+    const show = h('button', { onclick: async () => fill(shown, await this.difference(there)) }, 'Show what differs');
+    fill(this.note, h('p', {}, `${there.fileName} is in the library already, as version ${there.version}.`),
+      h('div', { class: 'row' }, show, h('button', { class: 'main', onclick: () => this.send(true, tag).then(this.pump) }, 'Replace it'),
+        h('button', { onclick: () => this.end('cancelled', 'Left as it is.') }, 'Leave it')), shown);
+  }
+
+  /** @param {any} there */
+  async difference(there) {
+    if (Math.max(there.size, this.file.size) > 1 << 20) return 'Too large to be compared here.';
+    const theirs = decoded(await (await call(`${fileAt(there.fileName)}/content`)).arrayBuffer());
+    const ours = decoded(await this.file.arrayBuffer());
+    if (theirs === null || ours === null) return 'One of them is no text.';
+    if (theirs === ours) return 'They have the same text.';
+    const hunks = lines(theirs, ours);
+    return hunks ? diff(hunks, false) : code(this.file.name, ours);
+  }
+
+  /** @param {string} state @param {import('../dom.js').Child} words */
+  end(state, words) {
+    this.state = state;
+    this.bar.hidden = true;
+    this.cancel.hidden = true;
+    this.note.className = state === 'refused' ? 'notice bad small' : 'small';
+    if (state === 'refused') this.note.setAttribute('role', 'alert');
+    fill(this.note, words);
+  }
+
+  stop() {
+    if (this.state === 'sending') this.leaving.abort();
+    else if (this.state === 'waiting') this.end('cancelled', 'Cancelled. Nothing was sent.');
+  }
+}

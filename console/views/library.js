@@ -1,0 +1,188 @@
+// @ts-check
+// The library: a table that searches, filters and sorts, and follows what others do.
+
+import { all } from '../api.js';
+import { fill, h, icon } from '../dom.js';
+import { counted, kind, size, time } from '../format.js';
+import { go } from '../main.js';
+import { follow } from '../parts/live.js';
+import { Table } from '../parts/table.js';
+import { toast, wrong } from '../parts/toast.js';
+import { openUpload } from '../parts/upload.js';
+
+const HIDDEN = 'jumpbag-columns';
+const PLATFORMS = { windows: 'Windows', linux: 'Linux', macos: 'macOS' };
+
+/** @typedef {{ fileName: string, sha256: string, description: string | null, lastUpdatedTime: string, creationTime: string, createdBy: string, size: number, version: number, tags: string[], platforms: string[], category: string | null, legalHold: boolean, hasParameters: boolean }} File */
+
+/** @returns {import('../parts/table.js').Column<File>[]} */
+const columns = () => [
+  { name: 'fileName', title: 'Name', key: (file) => file.fileName, cell: (file) => [
+    h('a', { href: `/files/${encodeURIComponent(file.fileName)}`, tabindex: -1 }, file.fileName),
+    file.legalHold && h('span', { title: 'Under a legal hold' }, ' ', icon('lock')),
+  ] },
+  { name: 'description', title: 'Description', key: (file) => file.description ?? '', cell: (file) => h('span', { title: file.description ?? '' }, file.description) },
+  { name: 'tags', title: 'Tags', key: (file) => file.tags.join(), cell: (file) => file.tags.map((tag) => [h('span', { class: 'tag' }, tag), ' ']) },
+  { name: 'platforms', title: 'Platform', key: (file) => file.platforms.join(), cell: (file) => file.platforms.map((name) => PLATFORMS[/** @type {'linux'} */ (name)]).join(', ') },
+  { name: 'category', title: 'Category', key: (file) => file.category ?? '', cell: (file) => file.category },
+  { name: 'kind', title: 'Type', key: (file) => kind(file.fileName), cell: (file) => kind(file.fileName) },
+  { name: 'size', title: 'Size', number: true, key: (file) => file.size, cell: (file) => size(file.size) },
+  { name: 'version', title: 'Version', number: true, key: (file) => file.version, cell: (file) => file.version },
+  { name: 'lastUpdatedTime', title: 'Changed', key: (file) => file.lastUpdatedTime, cell: (file) => time(file.lastUpdatedTime) },
+  { name: 'createdBy', title: 'First uploaded by', key: (file) => file.createdBy, cell: (file) => file.createdBy },
+];
+
+export class LibraryView extends HTMLElement {
+  /** @type {(permission: string) => boolean} */ may = () => false;
+  /** @type {File[]} */ files = [];
+  /** @type {Set<string> | null} what the server's search found */ found = null;
+  leaving = new AbortController();
+
+  async connectedCallback() {
+    const hidden = new Set(JSON.parse(localStorage.getItem(HIDDEN) ?? '["category","kind","createdBy","version"]'));
+    this.table = new Table({
+      label: 'Library', columns: columns().map((column) => ({ ...column, hidden: hidden.has(column.name) })),
+      id: (file) => file.fileName, open: (file) => go(`/files/${encodeURIComponent(file.fileName)}`), sort: 'fileName',
+    });
+    this.search = h('input', { type: 'search', 'aria-label': 'Search names, descriptions, tags and texts', placeholder: 'Search names and texts  ( / )', autocomplete: 'off', oninput: () => this.seek() });
+    this.filters = ['platform', 'tag', 'category', 'type', 'who', 'when'].map((name) => h('select', { 'aria-label': FILTERS[name].title, 'data-name': name, onchange: () => this.draw() }));
+    this.count = h('p', { class: 'small faint', role: 'status' });
+    this.place = h('div');
+    const upload = h('button', { class: 'main', onclick: () => openUpload([]) }, icon('upload'), 'Upload');
+    fill(this, h('div', { class: 'page' },
+      h('div', { class: 'head' }, h('div', {}, h('h1', {}, 'Library'), this.count), this.may('Library.Manage') && upload),
+      this.place));
+    const { signal } = this.leaving;
+    document.addEventListener('keydown', (event) => this.key(event), { signal });
+    document.addEventListener('jumpbag-changed', () => this.load(), { signal });
+    await this.load();
+    follow(signal, () => this.load());
+  }
+
+  disconnectedCallback() {
+    this.leaving.abort();
+  }
+
+  async load() {
+    try {
+      this.files = await all('/api/libraryfiles', { signal: this.leaving.signal });
+    } catch (error) {
+      if (!this.leaving.signal.aborted) this.failed(error);
+      return;
+    }
+    if (this.files.length === 0) return this.nothing();
+    if (!this.table?.element.isConnected) {
+      fill(this.place, h('div', { class: 'card' },
+        h('div', { class: 'tools' }, h('div', { class: 'search' }, icon('search'), this.search), this.filters, this.chooser()),
+        this.table?.element));
+    }
+    this.choices();
+    this.draw();
+  }
+
+  /** @param {unknown} error */
+  failed(error) {
+    if (this.files.length > 0) return toast(error instanceof Error ? error.message : String(error));
+    fill(this.place, wrong(error), h('p', {}, h('button', { onclick: () => this.load() }, 'Try again')));
+  }
+
+  nothing() {
+    fill(this.count);
+    fill(this.place, h('div', { class: 'card empty' }, icon('upload'), h('h2', {}, 'Put the first script into the library'),
+      h('p', {}, 'Drop files anywhere on this page. Each becomes a library file that responders, playbooks and agents can use; every change after that is kept as a version.'),
+      this.may('Library.Manage') && h('button', { class: 'main', onclick: () => openUpload([]) }, icon('upload'), 'Choose files')));
+  }
+
+  /** What the filters offer is what there is. */
+  choices() {
+    for (const select of this.filters ?? []) {
+      const { title, of } = FILTERS[select.dataset.name];
+      const before = select.value;
+      const counts = new Map();
+      for (const file of this.files) for (const value of of(file)) counts.set(value, (counts.get(value) ?? 0) + 1);
+      const values = select.dataset.name === 'when' ? WHEN.map(([value]) => value) : [...counts.keys()].sort();
+      fill(select, h('option', { value: '' }, title), values.map((value) => h('option', { value }, select.dataset.name === 'when' ? value : `${value} (${counts.get(value)})`)));
+      select.value = values.includes(before) ? before : '';
+      select.hidden = values.length === 0;
+    }
+  }
+
+  draw() {
+    const words = this.search.value.trim().toLowerCase();
+    const wanted = this.filters?.filter((select) => select.value).map((select) => [FILTERS[select.dataset.name], select.value]) ?? [];
+    const shown = this.files.filter((file) => {
+      const said = `${file.fileName} ${file.description ?? ''} ${file.tags.join(' ')}`.toLowerCase();
+      return (!words || said.includes(words) || this.found?.has(file.fileName)) && wanted.every(([filter, value]) => filter.holds(file, value));
+    });
+    this.table?.show(shown);
+    fill(this.count, shown.length === this.files.length ? counted(shown.length, 'file') : `${shown.length.toLocaleString()} of ${counted(this.files.length, 'file')}`);
+  }
+
+  /** Names are looked through here at once, texts by the server a moment after the last key. */
+  seek() {
+    this.found = null;
+    this.draw();
+    clearTimeout(this.waiting);
+    const words = this.search.value.trim().replaceAll('"', ' ');
+    if (words.length < 2) return;
+    this.waiting = setTimeout(async () => {
+      const query = words.split(/\s+/).map((/** @type {string} */ word) => `"${word}"*`).join(' ');
+      try {
+        const found = await all(`/api/libraryfiles?$select=fileName&$search=${encodeURIComponent(query)}`, { signal: this.leaving.signal });
+        if (this.search.value.trim().replaceAll('"', ' ') !== words) return;
+        this.found = new Set(found.map(({ fileName }) => fileName));
+        this.draw();
+      } catch { /* What the names say stands. */ }
+    }, 300);
+  }
+
+  chooser() {
+    const box = (/** @type {any} */ column) => h('label', { class: 'check' }, h('input', {
+      type: 'checkbox', checked: !column.hidden, disabled: column.name === 'fileName',
+      onchange: (/** @type {any} */ event) => {
+        column.hidden = !event.target.checked;
+        localStorage.setItem(HIDDEN, JSON.stringify(this.table?.columns.filter((other) => other.hidden).map(({ name }) => name)));
+        this.table?.headings();
+        this.table?.show(this.table.rows);
+      },
+    }), column.title);
+    const list = h('div', { class: 'card pad menu', hidden: true }, this.table?.columns.map(box));
+    const button = h('button', { 'aria-expanded': 'false', onclick: () => {
+      list.hidden = !list.hidden;
+      button.setAttribute('aria-expanded', String(!list.hidden));
+    } }, icon('columns'), 'Columns');
+    return h('div', { class: 'chooser' }, button, list);
+  }
+
+  /** @param {KeyboardEvent} event */
+  key(event) {
+    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLTextAreaElement || event.target instanceof HTMLSelectElement;
+    if (document.querySelector('dialog[open]')) return;
+    if (event.key === '/' && !typing) {
+      event.preventDefault();
+      this.search.focus();
+    } else if (event.key === 'ArrowDown' && event.target === this.search) {
+      event.preventDefault();
+      this.table?.element.focus();
+      if (this.table?.rows.length) this.table.select(0);
+    } else if (event.key === 'Enter' && event.target === this.search && this.table?.rows.length) {
+      go(`/files/${encodeURIComponent(this.table.rows[0].fileName)}`);
+    }
+  }
+}
+
+/** @type {[string, number][]} */
+const WHEN = [['Last hour', 1], ['Last 24 hours', 24], ['Last 7 days', 168], ['Last 30 days', 720]];
+
+/** @type {Record<string, { title: string, of: (file: File) => string[], holds: (file: File, value: string) => boolean }>} */
+const FILTERS = {
+  platform: { title: 'Any platform', of: (file) => file.platforms, holds: (file, value) => file.platforms.includes(value) },
+  tag: { title: 'Any tag', of: (file) => file.tags, holds: (file, value) => file.tags.includes(value) },
+  category: { title: 'Any category', of: (file) => (file.category ? [file.category] : []), holds: (file, value) => file.category === value },
+  type: { title: 'Any type', of: (file) => (kind(file.fileName) ? [kind(file.fileName)] : []), holds: (file, value) => kind(file.fileName) === value },
+  who: { title: 'Anybody', of: (file) => [file.createdBy], holds: (file, value) => file.createdBy === value },
+  when: { title: 'Any time', of: () => [], holds: (file, value) => {
+    const hours = WHEN.find(([title]) => title === value)?.[1] ?? 0;
+    return Date.now() - Date.parse(file.lastUpdatedTime) < hours * 3_600_000;
+  } },
+};

@@ -1,0 +1,124 @@
+// @ts-check
+// The machines that agents run on, and running a script on some of them.
+
+import { all, call } from '../api.js';
+import { fill, h, icon } from '../dom.js';
+import { counted, time } from '../format.js';
+import { go } from '../main.js';
+import { dialog } from '../parts/dialog.js';
+import { Table } from '../parts/table.js';
+import { toast, wrong } from '../parts/toast.js';
+
+/** How long after its last word a machine is taken for connected: it speaks every five minutes. */
+const ALIVE = 6 * 60_000;
+
+export class MachinesView extends HTMLElement {
+  /** @type {(permission: string) => boolean} */ may = () => false;
+  /** @type {any[]} */ machines = [];
+  leaving = new AbortController();
+
+  async connectedCallback() {
+    const run = this.may('Machine.LiveResponse');
+    /** @type {import('../parts/table.js').Column<any>[]} */
+    const columns = [
+      { name: 'name', title: 'Name', key: (machine) => machine.computerDnsName, cell: (machine) => h('strong', {}, machine.computerDnsName) },
+      { name: 'alive', title: 'State', key: (machine) => -Date.parse(machine.lastSeen), cell: (machine) => alive(machine) },
+      { name: 'os', title: 'System', key: (machine) => machine.osPlatform, cell: (machine) => `${machine.osPlatform} ${machine.version ?? ''}` },
+      { name: 'ip', title: 'Address', key: (machine) => machine.lastIpAddress ?? '', cell: (machine) => machine.lastIpAddress },
+      { name: 'tags', title: 'Tags', key: (machine) => machine.machineTags.join(), cell: (machine) => machine.machineTags.map((/** @type {string} */ tag) => [h('span', { class: 'tag' }, tag), ' ']) },
+      { name: 'agent', title: 'Agent', key: (machine) => machine.agentVersion ?? '', cell: (machine) => machine.agentVersion },
+      { name: 'run', title: '', cell: (machine) => run && h('button', { onclick: () => runDialog(machine) }, icon('play'), 'Run a script') },
+    ];
+    this.table = new Table({ label: 'Machines', columns, id: (machine) => machine.id, open: (machine) => run && runDialog(machine), sort: 'name' });
+    this.search = h('input', { type: 'search', 'aria-label': 'Search machines', placeholder: 'Search names, systems, tags, addresses', oninput: () => this.draw() });
+    this.count = h('p', { class: 'small faint', role: 'status' });
+    this.place = h('div');
+    fill(this, h('div', { class: 'page' }, h('div', {}, h('h1', {}, 'Machines'), this.count), this.place));
+    await this.load();
+    const timer = setInterval(() => this.load(), 30_000);
+    this.leaving.signal.addEventListener('abort', () => clearInterval(timer));
+  }
+
+  disconnectedCallback() {
+    this.leaving.abort();
+  }
+
+  async load() {
+    try {
+      this.machines = await all('/api/machines', { signal: this.leaving.signal });
+    } catch (error) {
+      if (!this.leaving.signal.aborted) fill(this.place, wrong(error));
+      return;
+    }
+    if (this.machines.length === 0) {
+      fill(this.place, h('div', { class: 'card empty' }, h('h2', {}, 'No machine has enrolled yet'),
+        h('p', {}, 'On the server, `jumpbag-server enroll create` prints a line. Paste it on the machine, start the agent, and it appears here.')));
+      return;
+    }
+    if (!this.table?.element.isConnected) fill(this.place, h('div', { class: 'card' }, h('div', { class: 'tools' }, h('div', { class: 'search' }, icon('search'), this.search)), this.table?.element));
+    this.draw();
+  }
+
+  draw() {
+    const words = this.search.value.trim().toLowerCase();
+    const shown = this.machines.filter((machine) => !words || `${machine.computerDnsName} ${machine.osPlatform} ${machine.machineTags.join(' ')} ${machine.lastIpAddress}`.toLowerCase().includes(words));
+    this.table?.show(shown);
+    fill(this.count, counted(shown.length, 'machine'));
+  }
+}
+
+/** @param {any} machine */
+function alive(machine) {
+  const there = Date.now() - Date.parse(machine.lastSeen) < ALIVE;
+  return there ? h('span', { class: 'tag good' }, 'connected') : h('span', { class: 'tag' }, 'last seen ', time(machine.lastSeen));
+}
+
+/** Asks what to run on a machine, and runs it. @param {any} machine */
+async function runDialog(machine) {
+  const files = await all('/api/libraryfiles').catch(() => []);
+  const script = h('input', { list: 'scripts', required: true, autocomplete: 'off', onchange: () => told() });
+  const args = h('input', { placeholder: 'as on a command line: -n 5 "two words"', autocomplete: 'off' });
+  const comment = h('input', { required: true, placeholder: 'Why: a case number, for example' });
+  const fetchPath = h('input', { placeholder: 'Path on the machine (optional)' });
+  const about = h('div', { class: 'small faint' });
+  const problem = h('div');
+  const told = async () => {
+    const file = files.find(({ fileName }) => fileName.toLowerCase() === script.value.trim().toLowerCase());
+    fill(about, file && [file.description, file.parametersDescription && h('p', {}, 'Parameters: ', h('code', {}, file.parametersDescription)), file.instructions && h('p', {}, file.instructions), await changed(file)]);
+  };
+  const element = dialog(`Run on ${machine.computerDnsName}`, (close) => h('form', { onsubmit: async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const params = [{ key: 'ScriptName', value: script.value.trim() }];
+    if (args.value.trim()) params.push({ key: 'Args', value: args.value });
+    const commands = [{ type: 'RunScript', params }];
+    if (fetchPath.value.trim()) commands.push({ type: 'GetFile', params: [{ key: 'Path', value: fetchPath.value.trim() }] });
+    try {
+      const action = await (await call(`/api/machines/${machine.id}/runliveresponse`, { method: 'POST', json: { Comment: comment.value, Commands: commands } })).json();
+      element.close();
+      toast(`Asked ${machine.computerDnsName}.`);
+      go(`/actions/${action.id}`);
+    } catch (error) {
+      fill(problem, wrong(error));
+    }
+  } },
+  h('label', { class: 'field' }, 'Script of the library', script),
+  h('datalist', { id: 'scripts' }, files.map(({ fileName, description }) => h('option', { value: fileName }, description))), about,
+  h('label', { class: 'field' }, 'Arguments', args), h('label', { class: 'field' }, 'Comment', comment), h('label', { class: 'field' }, 'Then fetch a file or folder', fetchPath), problem,
+  h('div', { class: 'foot' }, h('button', { type: 'button', onclick: close }, 'Cancel'), h('button', { class: 'main', type: 'submit' }, icon('play'), 'Run'))));
+}
+
+/** A word of warning where the text is not the one that ran last. @param {any} file */
+async function changed(file) {
+  const path = `/api/libraryfiles/${encodeURIComponent(file.fileName)}/versions`;
+  const ran = async (/** @type {any} */ version) => (await all(`${path}/${version.version}/runs`)).length > 0;
+  try {
+    const versions = await all(path);
+    if (await ran(versions[0])) return null;
+    for (const version of versions.slice(1, 10)) {
+      if (version.sha256 !== file.sha256 && await ran(version)) {
+        return h('p', { class: 'notice warn' }, `Its text has changed since it last ran, as version ${version.version}. `, h('a', { href: `/files/${encodeURIComponent(file.fileName)}` }, 'Look at the differences'));
+      }
+    }
+  } catch { /* Whoever may not see runs is not warned. */ }
+  return null;
+}

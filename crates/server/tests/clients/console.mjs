@@ -1,0 +1,235 @@
+// The console in a real browser (Debian's Chromium), story by story.
+//
+// usage: node console.mjs MODULES STORY BASE NAME PASSWORD SHOTS
+//
+//   MODULES   the folder that has node_modules (playwright-core, axe-core)
+//   STORY     one of those below
+//   BASE      where the server is; NAME and PASSWORD are of a user who may do everything
+//   SHOTS     a folder for screenshots; `-` for none
+//
+// The story `live` prints `ready` when somebody else may change something.
+//
+// Every story fails when the page breaks its own policy, says anything on the console that is an error, opens a dialog
+// of JavaScript, asks another host, or has something that axe-core finds wrong.
+import assert from 'node:assert/strict';
+import { createRequire } from 'node:module';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+
+const [modules, story, base, name, password, shots] = process.argv.slice(2);
+const require = createRequire(path.join(modules, 'package.json'));
+const { chromium } = require('playwright-core');
+const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
+
+const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' });
+const page = await context.newPage();
+const faults = [];
+// What the API refuses, and the pages tell in words.
+const forgiven = [/Failed to load resource: the server responded with a status of 4/];
+page.on('dialog', (dialog) => {
+  faults.push(`a dialog: ${dialog.message()}`);
+  dialog.dismiss();
+});
+page.on('pageerror', (error) => faults.push(`an error: ${error.message}`));
+page.on('console', (message) => {
+  const text = message.text();
+  if (message.type() === 'error' && !forgiven.some((pattern) => pattern.test(text))) faults.push(`the console says: ${text}`);
+});
+page.on('request', (request) => {
+  if (!request.url().startsWith(base) && !request.url().startsWith('data:') && !request.url().startsWith('blob:')) faults.push(`asks ${request.url()}`);
+});
+await page.addInitScript(() => {
+  document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+});
+
+async function accessible(what) {
+  // Evaluated by the debugger, not as a script of the page: its policy allows none.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }));
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join('; ')}`);
+  assert.deepEqual(found, [], `axe-core on ${what}`);
+}
+
+async function signIn(to = '/') {
+  await page.goto(base + to);
+  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('Password').fill(password);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.getByRole('navigation', { name: 'Main' }).waitFor();
+}
+
+async function files(contents) {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'console-'));
+  return Promise.all(Object.entries(contents).map(async ([file, content]) => {
+    const place = path.join(folder, file);
+    await writeFile(place, content);
+    return place;
+  }));
+}
+
+async function upload(contents) {
+  await page.getByRole('button', { name: /^(Upload|Choose files)$/ }).first().click();
+  await page.locator('#upload-files').setInputFiles(await files(contents));
+}
+
+const close = () => page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+
+const stories = {
+  /** From nothing to a script that is read, replaced, compared and restored, without reading documentation. */
+  async 'first-hour'() {
+    await signIn();
+    await page.getByRole('heading', { name: 'Put the first script into the library' }).waitFor();
+    await accessible('the empty library');
+    await upload({ 'triage.ps1': 'Get-Process # all\n', 'look.sh': '#!/bin/sh\necho "$HOME"\n', 'tool.bin': Buffer.from([0, 1, 2, 255]) });
+    await page.getByRole('dialog').getByText('done').nth(2).waitFor();
+    await accessible('the uploads');
+    await close();
+    await page.getByRole('status').filter({ hasText: '3 files' }).waitFor();
+    await accessible('the library');
+    // By keyboard: find it, walk to it, open it.
+    await page.keyboard.press('/');
+    await page.keyboard.type('triage');
+    await page.getByRole('status').filter({ hasText: '1 of 3 files' }).waitFor();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: 'triage.ps1' }).waitFor();
+    await page.locator('.code .c', { hasText: '# all' }).waitFor();
+    await accessible('a file');
+    // Replaced after a look at the difference.
+    await page.goBack();
+    await upload({ 'triage.ps1': 'Get-Process # all\nGet-Service\n' });
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('button', { name: 'Show what differs' }).click();
+    await dialog.locator('tr.added', { hasText: 'Get-Service' }).waitFor();
+    await dialog.getByRole('button', { name: 'Replace it' }).click();
+    await dialog.getByText('Replaced, version 2').waitFor();
+    await close();
+    await page.getByRole('link', { name: 'triage.ps1' }).click();
+    await page.getByRole('tab', { name: 'Differences' }).click();
+    await page.locator('.diff tr.added', { hasText: 'Get-Service' }).waitFor();
+    await page.getByLabel('Side by side').check();
+    await page.locator('.diff.side td.added', { hasText: 'Get-Service' }).waitFor();
+    await accessible('a difference');
+    await page.getByRole('tab', { name: 'History' }).click();
+    await page.getByRole('row', { name: /Uploaded/ }).getByRole('button', { name: 'Restore' }).click();
+    await page.getByRole('row', { name: /Restored/ }).waitFor();
+    await accessible('the history');
+    // Reloaded in the middle, it is the same page.
+    await page.reload();
+    await page.getByRole('heading', { name: 'triage.ps1' }).waitFor();
+    await page.getByText('Get-Process').first().waitFor();
+    await page.getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
+    await page.getByRole('status').filter({ hasText: '2 files' }).waitFor();
+    await page.getByRole('link', { name: 'Deleted' }).click();
+    await page.getByRole('row', { name: /triage.ps1/ }).getByRole('button', { name: 'Restore' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Restore' }).click();
+    await page.getByRole('heading', { name: 'triage.ps1' }).waitFor();
+  },
+
+  /** What anybody is called is text, wherever it shows. */
+  async hostile() {
+    await signIn();
+    const evil = '"><img src=x onerror=alert(1)><script>alert(2)</script>';
+    const script = `${evil}\n'; alert(3) //\n<svg onload=alert(4)>\n`;
+    const odd = { 'evil &quot;x&quot;.ps1': script, '\u05e9\u05dc\u05d5\u05dd.sh': '#!/bin/sh\n', 'utf16.ps1': Buffer.from('\ufeffWrite-Host "\u00e4"\n', 'utf16le') };
+    await upload(odd);
+    await page.getByRole('dialog').getByText('done').nth(2).waitFor();
+    await close();
+    for (const file of Object.keys(odd)) {
+      await page.getByRole('link', { name: file, exact: true }).click();
+      await page.getByRole('heading', { name: file }).waitFor();
+      await page.getByRole('button', { name: 'Edit' }).click();
+      for (const field of ['Description', 'Parameters', 'Category', 'Instructions']) await page.getByLabel(field, { exact: true }).fill(evil.slice(0, 60));
+      await page.getByLabel(/^Tags/).fill('"><img onerror=alert(5)>');
+      await page.getByRole('button', { name: 'Save' }).click();
+      await page.locator('.facts').getByText('"><img onerror=alert(5)>').waitFor();
+      await page.locator('.code .line').first().waitFor();
+      await page.getByRole('tab', { name: 'Differences' }).click();
+      await page.getByRole('tab', { name: 'History' }).click();
+      await page.getByRole('row', { name: /Described anew/ }).waitFor();
+      await page.getByRole('link', { name: 'Library' }).first().click();
+    }
+    await page.getByRole('link', { name: 'utf16.ps1' }).click();
+    await page.locator('.code').getByText('Write-Host').waitFor();
+    await page.locator('.code .s', { hasText: '\u00e4' }).waitFor();
+    assert.equal(await page.locator('img[src="x"], main script, main svg[onload]').count(), 0);
+  },
+
+  /** A session that is over, a server that is away, files that cannot be. */
+  async trouble() {
+    await signIn();
+    await upload({ 'empty.ps1': '', 'large.bin': Buffer.alloc(2_000_001, 1) });
+    await page.getByRole('alert').filter({ hasText: 'Empty' }).waitFor();
+    await page.getByRole('alert').filter({ hasText: 'Too large' }).waitFor();
+    await close();
+    forgiven.push(/Failed to load resource|ERR_INTERNET_DISCONNECTED|EventSource/);
+    await context.setOffline(true);
+    await page.getByRole('link', { name: 'Deleted' }).click();
+    await page.getByRole('alert').filter({ hasText: 'No answer from the server' }).waitFor();
+    await context.setOffline(false);
+    await context.clearCookies();
+    await page.getByRole('link', { name: 'Library' }).first().click();
+    await page.getByLabel('Password').waitFor();
+    assert.match(page.url(), /\/signin\?to=/);
+    // Signed in again, one is where one was.
+    await page.getByLabel('Name').fill(name);
+    await page.getByLabel('Password').fill('not the password');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('alert').waitFor();
+    await accessible('the sign-in');
+    await page.getByLabel('Name').fill(name);
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('navigation', { name: 'Main' }).waitFor();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Password').waitFor();
+    await page.goto(`${base}/`);
+    await page.getByLabel('Password').waitFor();
+  },
+
+  /** Somebody else's change shows without being asked for; thousands of rows are no burden. */
+  async live() {
+    await signIn();
+    await page.getByRole('status').filter({ hasText: /2,?000 files/ }).waitFor();
+    const rows = await page.locator('tbody tr').count();
+    assert.ok(rows < 100, `${rows} rows are elements`);
+    await page.getByRole('region', { name: 'Library' }).focus();
+    await page.keyboard.press('End');
+    await page.getByRole('link', { name: 'script-1999.ps1' }).waitFor();
+    process.stdout.write('ready\n');
+    await page.getByRole('status').filter({ hasText: /2,?001 files/ }).waitFor();
+  },
+
+  /** Pictures of the pages, in both themes and at three widths. */
+  async pictures() {
+    await signIn();
+    for (const [width, size] of [[390, 'phone'], [820, 'tablet'], [1440, 'wide']]) {
+      await page.setViewportSize({ width, height: 900 });
+      for (const theme of ['light', 'dark']) {
+        await page.emulateMedia({ colorScheme: theme });
+        for (const [where, ready, file] of [['/', 'triage.ps1', 'library'], ['/files/triage.ps1', 'Get-Process', 'file'], ['/deleted', 'Kept after deletion', 'deleted'], ['/machines', 'No machine has enrolled yet', 'machines']]) {
+          await page.goto(base + where);
+          await page.getByText(ready).first().waitFor();
+          const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+          assert.ok(over <= 0, `${file} is ${over} px too wide on ${size}`);
+          await accessible(`${file}, ${theme}, ${size}`);
+          if (shots !== '-') await page.screenshot({ path: path.join(shots, `${file}-${theme}-${size}.png`) });
+        }
+      }
+    }
+  },
+};
+
+try {
+  await stories[story]();
+  assert.deepEqual(faults, []);
+} catch (error) {
+  if (shots !== '-') await page.screenshot({ path: path.join(shots, `failed-${story}.png`) }).catch(() => {});
+  console.error(error, faults, page.url());
+  process.exitCode = 1;
+} finally {
+  await browser.close();
+}
