@@ -15,7 +15,7 @@ pub use endpoint::{Granted, Issuer, retry_after};
 pub use kept::forget;
 
 use crate::failure::Failure;
-use crate::profile::{Proof, Session};
+use crate::profile::{Proof, Session, Turn};
 
 /// A token is not used in the last minute of its life, or the last half of a short one: a call takes time, and clocks
 /// differ.
@@ -100,6 +100,8 @@ impl SignIn {
 
     /// Refresh tokens may be good for one use: the one to use is the one that was kept last, by whatever run.
     async fn by_refresh_token(&self) -> Result<(String, Option<i64>), Failure> {
+        // Kept ones are shared with other runs; one that is not kept is this run's alone.
+        let _turn = self.session.name.as_ref().map(|_| Turn::refresh()).transpose()?;
         let mut refresh = self.session.refresh_token()?;
         let granted = loop {
             match self.issuer.by_refresh_token(&self.session.profile, &refresh).await {

@@ -139,7 +139,20 @@ impl Turn {
     /// # Errors
     /// When the folder cannot be written.
     pub fn take() -> Result<Turn, Failure> {
-        let path = file("profiles.lock")?;
+        Turn::of("profiles.lock")
+    }
+
+    /// Waits for the right to use refresh tokens, which may be good for one use: a server that sees one twice may take
+    /// the second run for a thief and end the sign-in.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn refresh() -> Result<Turn, Failure> {
+        Turn::of("refresh.lock")
+    }
+
+    fn of(name: &str) -> Result<Turn, Failure> {
+        let path = file(name)?;
         let failed = |e: std::io::Error| Failure::file("lock", &path, &e);
         make_private_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
         let lock =
