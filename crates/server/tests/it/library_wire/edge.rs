@@ -89,7 +89,8 @@ async fn what_is_not_there_and_what_is_not_allowed() {
     "#);
     // Without a token as well: there is nothing to protect.
     let anonymous = bag.anonymous();
-    for path in ["/", "/api/libraryfiles/a/b", "/api/v2.0/libraryfiles", "/apis", "/api//libraryfiles"] {
+    for path in ["/nothing", "/api/libraryfiles/a/b", "/api/v2.0/libraryfiles", "/apis", "/api//libraryfiles"]
+    {
         let answer = anonymous.get(path).await;
         assert_eq!((answer.status, answer.error_code().as_str()), (404, "NotFound"), "{path}");
         assert_eq!(answer.error_message(), format!("no such resource: `{path}`"));
