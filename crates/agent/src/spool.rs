@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use jumpbag_wire::agent::{CommandId, Outcome, OutputEnd, Stream};
+use jumpbag_wire::hex::hex;
 use jumpbag_wire::time::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -256,16 +257,11 @@ fn measure(path: &Path, stream: Stream) -> std::io::Result<OutputEnd> {
     loop {
         let read = file.read(&mut buffer)?;
         if read == 0 {
-            return Ok(OutputEnd { stream, size, sha256: hexadecimal(&hash.finalize()), archive: false });
+            return Ok(OutputEnd { stream, size, sha256: hex(&hash.finalize()), archive: false });
         }
         hash.update(&buffer[..read]);
         size += read as u64;
     }
-}
-
-/// Lower-case digits.
-pub fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

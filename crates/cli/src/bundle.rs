@@ -45,5 +45,5 @@ pub struct Item {
 /// The text that is signed.
 fn signed_text(contents: &[u8]) -> String {
     use sha2::Digest as _;
-    format!("jumpbag bundle 1\n{}\n", crate::hex(&sha2::Sha256::digest(contents)))
+    format!("jumpbag bundle 1\n{}\n", jumpbag_wire::hex::hex(&sha2::Sha256::digest(contents)))
 }

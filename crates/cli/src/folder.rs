@@ -196,7 +196,7 @@ fn digest(path: &Path, piece: &mut [u8]) -> std::io::Result<(u64, String)> {
             Ok(0) if size != found.len() => {
                 return Err(std::io::Error::other("it changed while it was read"));
             }
-            Ok(0) => return Ok((size, crate::hex(&digest.finalize()))),
+            Ok(0) => return Ok((size, jumpbag_wire::hex::hex(&digest.finalize()))),
             Ok(read) => {
                 digest.update(&piece[..read]);
                 size += read as u64;

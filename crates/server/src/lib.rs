@@ -12,7 +12,6 @@ pub mod command;
 pub mod config;
 pub mod error;
 pub mod files;
-pub mod hex;
 pub mod http;
 pub mod library;
 pub mod limit;

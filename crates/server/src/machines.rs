@@ -19,9 +19,9 @@ use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::machines::{self, Enrollment, MachineRow};
 use crate::catalog::{Catalog, Tx};
 use crate::error::Error;
-use crate::hex::hex;
 use crate::listed::{Listed, paged};
 use crate::odata::{EntitySet, Kind, Property, Query};
+use jumpbag_wire::hex::hex;
 
 /// How long a machine counts as active after it was last seen.
 const ACTIVE_SECS: i64 = 7 * 24 * 3600;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use crate::note::hex;
+use crate::hex::hex;
 use crate::time::Timestamp;
 
 pub use export::ExportFault;

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod diff;
 pub mod error;
 pub mod event;
+pub mod hex;
 pub mod json;
 pub mod library;
 pub mod machine;

@@ -7,6 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex::hex;
+
 /// Stands for Ed25519 in key ids and keys.
 const ED25519: u8 = 1;
 const LONGEST: usize = 64 * 1024;
@@ -234,15 +236,6 @@ impl Signature {
 pub fn signed(text: &str, key: &PublicKey, signature: &[u8]) -> String {
     let bytes: Vec<u8> = key.id().into_iter().chain(signature.iter().copied()).collect();
     format!("{text}\n— {} {}\n", key.name, STANDARD.encode(bytes))
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

@@ -6,13 +6,13 @@ use std::io::Write;
 use std::path::Path;
 
 use jumpbag_wire::agent::{AssignedContent, Chunk, CommandId};
+use jumpbag_wire::hex::hex;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
 use super::{Duty, find};
 use crate::disk;
 use crate::error::{Context, Error, Result};
-use crate::spool::hexadecimal;
 
 pub(super) struct Fetch {
     file: File,
@@ -64,7 +64,7 @@ impl Fetch {
     }
 
     fn check(&mut self) -> Result<()> {
-        let sha256 = hexadecimal(&std::mem::take(&mut self.hash).finalize());
+        let sha256 = hex(&std::mem::take(&mut self.hash).finalize());
         if sha256 != self.content.sha256 {
             return Err(Error::new(format!(
                 "`{}` has the SHA-256 {sha256}, and {} was assigned: it is not used",

@@ -5,12 +5,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use jumpbag_wire::agent::{CommandId, OutputEnd, Stream};
+use jumpbag_wire::hex::hex;
 use sha2::{Digest, Sha256};
 
 use super::{Duty, find};
 use crate::disk;
 use crate::error::{Context, Error, Result};
-use crate::spool::{hexadecimal, place};
+use crate::spool::place;
 
 /// One stream of a command that runs. Its file is there from the first byte on.
 pub struct Output {
@@ -103,7 +104,7 @@ impl Output {
         if self.size == 0 {
             return (None, None, self.cut);
         }
-        let sha256 = hexadecimal(&std::mem::take(&mut self.hash).finalize());
+        let sha256 = hex(&std::mem::take(&mut self.hash).finalize());
         let file = self.file.take();
         (
             Some(OutputEnd { stream: self.stream, size: self.size, sha256, archive: self.archive }),

@@ -89,7 +89,7 @@ fn verified(entries: &mut Entries<'_>, item: &Item) -> Result<u64, String> {
         digest.update(&piece[..read]);
         size += read as u64;
     }
-    if size != item.size || crate::hex(&digest.finalize()) != item.sha256 {
+    if size != item.size || jumpbag_wire::hex::hex(&digest.finalize()) != item.sha256 {
         return Err(format!("{name} is not the file that was signed"));
     }
     Ok(at)

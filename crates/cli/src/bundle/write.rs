@@ -47,7 +47,7 @@ pub fn write(contents: Vec<Content>, key: &SigningKey, to: &mut impl Write) -> R
         let mut hashed = Hashed { file: file.take(item.size), digest: Sha256::new() };
         append(&mut archive, &format!("{FILES}{}", item.file_name), item.size, &mut hashed)
             .map_err(failed)?;
-        if crate::hex(&hashed.digest.finalize()) != item.sha256 {
+        if jumpbag_wire::hex::hex(&hashed.digest.finalize()) != item.sha256 {
             return Err(Failure::Here(format!(
                 "`{}` changed while it was read: no bundle was made",
                 item.file_name

@@ -158,7 +158,7 @@ impl Client {
         if expected.as_deref().is_some_and(|expected| expected != &found[..]) {
             let text = format!(
                 "what came has the SHA-256 {}, which is not what the server says",
-                crate::hex(&found)
+                jumpbag_wire::hex::hex(&found)
             );
             return Ok(Err(Failure::Here(text)));
         }

@@ -222,7 +222,7 @@ impl Flow {
         if self.left == 0 {
             let more = if self.whole { self.file.read(&mut [0]).await.unwrap_or(1) } else { 0 };
             let digest = std::mem::take(&mut self.digest).finalize();
-            if more > 0 || crate::hex(&digest) != self.expected {
+            if more > 0 || jumpbag_wire::hex::hex(&digest) != self.expected {
                 return Err(self.changed());
             }
         }

@@ -73,7 +73,7 @@ fn place(session: &Session) -> Option<(&str, String)> {
         &proof,
     ];
     let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part).chain_update([0]));
-    Some((name, crate::hex(&digest.finalize())))
+    Some((name, jumpbag_wire::hex::hex(&digest.finalize())))
 }
 
 fn read() -> BTreeMap<String, Kept> {

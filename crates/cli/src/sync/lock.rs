@@ -146,5 +146,5 @@ fn described(entry: &Entry) -> String {
         text(&entry.instructions),
     ];
     let digest = parts.iter().fold(Sha256::new(), |digest, part| digest.chain_update(part).chain_update([0]));
-    crate::hex(&digest.finalize()[..16])
+    jumpbag_wire::hex::hex(&digest.finalize()[..16])
 }

@@ -9,7 +9,7 @@ use super::Access;
 use crate::auth::secret::hash_secret;
 use crate::catalog::{Tx, users as rows};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// Failures that cost nothing: of one name, and of one address.
 const FREE_NAME: i64 = 5;

@@ -12,7 +12,7 @@ use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::clients::{self, ClientRow};
 use crate::catalog::{Catalog, CatalogError};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// A registration to be made.
 pub struct NewClient {

@@ -16,7 +16,7 @@ use crate::auth::secret::{Hidden, hash_secret, new_secret, random};
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::devices::{self, Approval, DeviceRow};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// Seconds that a device waits at most, and that it lets pass between two questions.
 pub const LIFETIME: i64 = 900;

@@ -17,7 +17,7 @@ use crate::catalog::sessions::{self, SessionRow};
 use crate::catalog::users::UserRow;
 use crate::catalog::{Catalog, CatalogError, devices, grants, users as rows};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// A session ends when it was not used for this long, and when it is this old. In seconds.
 const IDLE: i64 = 3600;

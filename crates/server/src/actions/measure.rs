@@ -11,7 +11,7 @@ use super::Actions;
 use super::output::Output;
 use crate::catalog::actions::OutputId;
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 pub const STREAMS: [Stream; 3] = [Stream::Stdout, Stream::Stderr, Stream::File];
 

@@ -98,7 +98,7 @@ impl CommandResult {
 
     /// The SHA-256 of a file's bytes as they are told, which its machine measured.
     pub fn digest(&self) -> Option<Vec<u8>> {
-        crate::hex::bytes(&self.end()?.sha256)
+        jumpbag_wire::hex::bytes(&self.end()?.sha256)
     }
 
     /// What its machine measured of the file that it brought, if that is what it did.

@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn a_key_made_elsewhere_signs_as_the_standard_says() {
         let key = SealKey::open("example.org/log", PEM, "here").unwrap();
-        let public = hex::hex(&key.pair.public_key().as_ref()[..4]);
+        let public = hex(&key.pair.public_key().as_ref()[..4]);
         assert_eq!(public, "d75a9801");
         let head = "ab".repeat(32);
         let note = key.seal(7, &head).unwrap();
@@ -158,5 +158,5 @@ mod tests {
         }
     }
 
-    use crate::hex;
+    use jumpbag_wire::hex::hex;
 }

@@ -13,7 +13,7 @@ use super::jwt::{Flaw, Header, Jws, SKEW};
 use super::refusal::TokenError;
 use super::secret::sha256;
 use super::tenant::Tenant;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// No assertion may live longer, in seconds.
 const LONGEST: i64 = 24 * 3600;

@@ -14,8 +14,8 @@ use crate::catalog::contents::{self, Content, Place};
 use crate::catalog::{Catalog, actions, history};
 use crate::config::Settings;
 use crate::error::Error;
-use crate::hex::hex;
 use crate::library::Library;
+use jumpbag_wire::hex::hex;
 
 const BATCH: i64 = 500;
 /// Names told of a damaged content.

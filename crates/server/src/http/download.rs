@@ -229,7 +229,7 @@ fn validated(mut response: Response, etag: &str) -> Response {
 /// Of no type that anything would run or show, and under a name that does not end early. There is no
 /// `Last-Modified`: the entity tag is exact, and a restored version would be older than what it replaced.
 fn describe(headers: &mut HeaderMap, file: &ContentRef, length: u64) -> Result<(), Error> {
-    let digest = crate::hex::bytes(&file.sha256)
+    let digest = jumpbag_wire::hex::bytes(&file.sha256)
         .ok_or_else(|| Error::Internal(format!("`{}` is no digest", file.sha256)))?;
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(header::CONTENT_LENGTH, length.into());

@@ -158,7 +158,7 @@ impl NextLink<'_> {
 /// Weak, because the same list goes out compressed and not.
 fn etag(tenant: &str, change: i64, base: &str, raw: Option<&str>) -> String {
     let digest = Sha256::digest(format!("{tenant}\n{base}\n{}", raw.unwrap_or_default()));
-    format!("W/\"{change}-{}\"", crate::hex::hex(&digest[..8]))
+    format!("W/\"{change}-{}\"", jumpbag_wire::hex::hex(&digest[..8]))
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

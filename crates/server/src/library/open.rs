@@ -23,7 +23,7 @@ use super::{Library, absent};
 use crate::blobs::{BlobError, BlobReader};
 use crate::catalog::contents::{self, Content, Place};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 pub use flow::Flow;
 use flow::Held;

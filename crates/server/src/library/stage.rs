@@ -12,7 +12,7 @@ use super::Rules;
 use crate::blobs::{BlobStore, BlobWriter};
 use crate::catalog::contents::{Content, Place};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// How long an upload waits for others to give their memory back.
 const PATIENCE: Duration = Duration::from_secs(20);

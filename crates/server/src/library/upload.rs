@@ -15,7 +15,7 @@ use crate::catalog::contents::{self, Content};
 use crate::catalog::files::{self, NewVersion};
 use crate::catalog::{CatalogError, Tx, retries};
 use crate::error::Error;
-use crate::hex::hex;
+use jumpbag_wire::hex::hex;
 
 /// Whether an upload may take the place of the file that has its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

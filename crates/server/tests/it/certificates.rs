@@ -164,7 +164,7 @@ fn with_files(
         .env("CLIENT_ID", &app.id)
         .env("CLIENT_KEY_FILE", key)
         .env("CLIENT_CERTIFICATE_FILE", both)
-        .env("THUMBPRINT", jumpbag_server::hex::hex(&certificate.sha1))
+        .env("THUMBPRINT", jumpbag_wire::hex::hex(&certificate.sha1))
 }
 
 #[tokio::test]

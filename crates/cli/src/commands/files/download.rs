@@ -99,7 +99,7 @@ pub async fn fetch(
         bar.moved(piece.len() as u64);
     }
     to.flush().map_err(failure::output_or_disk)?;
-    let found = crate::hex(&digest.finalize());
+    let found = jumpbag_wire::hex::hex(&digest.finalize());
     if found != expected {
         let text = format!("what came ({}) has the SHA-256 {found} and not {expected}", size(count));
         return Err(Failure::Here(text));

@@ -176,7 +176,7 @@ fn from_input(name: Option<&str>) -> Result<(Source, LocalFile), Failure> {
     if bytes.len() as u64 > LARGEST_INPUT {
         return Err(Failure::Usage("standard input is larger than 256 MiB: put it into a file first".into()));
     }
-    let sha256 = crate::hex(&Sha256::digest(&bytes));
+    let sha256 = jumpbag_wire::hex::hex(&Sha256::digest(&bytes));
     let local = LocalFile { path: "-".into(), name: name.to_owned(), size: bytes.len() as u64, sha256 };
     Ok((Source::Memory(Bytes::from(bytes)), local))
 }
