@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 
 use crate::failure::Failure;
 
@@ -189,13 +190,21 @@ fn digest(path: &Path, piece: &mut [u8]) -> std::io::Result<(u64, String)> {
         return Err(std::io::Error::other("it is no file"));
     }
     // A file that grows has an end all the same.
-    let mut file = std::fs::File::open(path)?.take(found.len() + 1);
+    let (size, sha256) = hash(&mut std::fs::File::open(path)?.take(found.len() + 1), piece)?;
+    if size != found.len() {
+        return Err(std::io::Error::other("it changed while it was read"));
+    }
+    Ok((size, sha256))
+}
+
+/// Size and digest of all that there is to read, a piece at a time.
+///
+/// # Errors
+/// When it cannot be read to its end.
+pub fn hash(from: &mut impl std::io::Read, piece: &mut [u8]) -> std::io::Result<(u64, String)> {
     let (mut digest, mut size) = (Sha256::new(), 0);
     loop {
-        match file.read(piece) {
-            Ok(0) if size != found.len() => {
-                return Err(std::io::Error::other("it changed while it was read"));
-            }
+        match from.read(piece) {
             Ok(0) => return Ok((size, jumpbag_wire::hex::hex(&digest.finalize()))),
             Ok(read) => {
                 digest.update(&piece[..read]);
@@ -231,19 +240,38 @@ pub fn write_whole(
     path: &Path,
     write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<(), Failure> {
-    let failed = |e: std::io::Error| Failure::file("write", path, &e);
-    let mut file = beside(path).map_err(failed)?;
-    write(file.as_file_mut()).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+    let mut file = beside(path)?;
+    write(file.as_file_mut()).map_err(|e| Failure::file("write", path, &e))?;
+    keep(file, path)
+}
+
+/// Gives what was written beside `path` its name, in place of what may be there.
+///
+/// # Errors
+/// When the disk does not take it; nothing is left behind then.
+pub fn keep(file: NamedTempFile, path: &Path) -> Result<(), Failure> {
+    let kept = file.as_file().sync_all().and_then(|()| Ok(file.persist(path).map(drop)?));
+    kept.map_err(|e| Failure::file("write", path, &e))
+}
+
+/// The same for a name under which there is nothing.
+///
+/// # Errors
+/// Those of [`keep`]; also when there is something.
+pub fn keep_new(file: NamedTempFile, path: &Path) -> Result<(), Failure> {
+    let kept = file.as_file().sync_all().and_then(|()| Ok(file.persist_noclobber(path).map(drop)?));
+    kept.map_err(|e| Failure::file("write", path, &e))
 }
 
 /// A temporary file in the folder of `path`, with the permissions of any other new file.
-pub fn beside(path: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".jumpbag-");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder)
+    builder.tempfile_in(folder).map_err(|e| Failure::file("write", path, &e))
 }

@@ -5,11 +5,11 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use jumpbag_wire::note::{Note, PublicKey};
-use sha2::{Digest as _, Sha256};
 
 use super::key::check;
 use super::{CONTENTS, Contents, FILES, Item, NOTE, signed_text};
 use crate::failure::Failure;
+use crate::folder::hash;
 
 /// A bundle that was found good.
 pub struct Opened {
@@ -80,16 +80,8 @@ fn verified(entries: &mut Entries<'_>, item: &Item) -> Result<u64, String> {
     let name = format!("{FILES}{}", item.file_name);
     let mut entry = next(entries, &name)?;
     let at = entry.raw_file_position();
-    let (mut digest, mut size, mut piece) = (Sha256::new(), 0, vec![0; 1 << 18]);
-    loop {
-        let read = entry.read(&mut piece).map_err(|e| format!("{name}: {e}"))?;
-        if read == 0 {
-            break;
-        }
-        digest.update(&piece[..read]);
-        size += read as u64;
-    }
-    if size != item.size || jumpbag_wire::hex::hex(&digest.finalize()) != item.sha256 {
+    let found = hash(&mut entry, &mut vec![0; 1 << 18]).map_err(|e| format!("{name}: {e}"))?;
+    if found != (item.size, item.sha256.clone()) {
         return Err(format!("{name} is not the file that was signed"));
     }
     Ok(at)

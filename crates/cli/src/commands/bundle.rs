@@ -14,7 +14,7 @@ use crate::bundle::key::{SigningKey, public};
 use crate::bundle::{self, Bytes, Content, Item};
 use crate::client::{Entry, Fields, Source};
 use crate::failure::{Failure, Status};
-use crate::folder::manifest;
+use crate::folder::{beside, keep, manifest};
 use crate::output::{GOOD, Output, shown, size};
 use crate::sync::{Plan, Wanted};
 
@@ -113,15 +113,13 @@ async fn create(context: &Context, create: Create) -> Result<Status, Failure> {
     }
     contents.sort_by_cached_key(|content| content.item.file_name.to_lowercase());
     let (files, bytes) = (contents.len(), contents.iter().map(|content| content.item.size).sum());
-    let failed = |e: std::io::Error| Failure::file("write", &create.file, &e);
-    let mut file = crate::folder::beside(&create.file).map_err(failed)?;
+    let mut file = beside(&create.file)?;
     {
         let mut buffer = BufWriter::with_capacity(1 << 20, file.as_file_mut());
         bundle::write(contents, &key, &mut buffer)?;
-        buffer.flush().map_err(failed)?;
+        buffer.flush().map_err(|e| Failure::file("write", &create.file, &e))?;
     }
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist(&create.file).map_err(|e| failed(e.error))?;
+    keep(file, &create.file)?;
     let (path, public) = (create.file.display(), key.public());
     context
         .output

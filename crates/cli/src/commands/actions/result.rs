@@ -9,7 +9,7 @@ use crate::client::machines::{Action, GET_FILE, RUN_SCRIPT, Step};
 use crate::commands::run::save::{fetched, last_part, plain};
 use crate::commands::run::screen::Screen;
 use crate::failure::{Failure, Status, output_or_disk};
-use crate::folder::write_whole;
+use crate::folder::{beside, keep, write_whole};
 use crate::output::{GOOD, Output, shown};
 
 #[derive(clap::Args)]
@@ -86,11 +86,9 @@ async fn script(output: Output, client: &Client, action: &Action, step: &Step, t
         } else {
             path.to_path_buf()
         };
-        let failed = |e: std::io::Error| Failure::file("write", &path, &e);
-        let mut file = crate::folder::beside(&path).map_err(failed)?;
+        let mut file = beside(&path)?;
         client.output(&action.id, step.index, Stream::Out, file.as_file_mut()).await?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|e| failed(e.error))?;
+        keep(file, &path)?;
         output.said(format!("{GOOD}{}{GOOD:#}", shown(&path.display().to_string())))?;
         return Ok(Status::Done);
     }

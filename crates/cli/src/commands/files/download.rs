@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::matching;
 use crate::client::{Client, Entry};
 use crate::failure::{self, Failure, Status};
-use crate::folder::beside;
+use crate::folder::{beside, keep};
 use crate::output::{GOOD, Output, shown, size};
 use crate::transport;
 
@@ -61,15 +61,12 @@ pub async fn to_file(
     version: Option<u64>,
     path: &Path,
 ) -> Result<(), Failure> {
-    let failed = |e: &std::io::Error| Failure::file("write", path, e);
-    let mut file = beside(path).map_err(|e| failed(&e))?;
+    let mut file = beside(path)?;
     fetch(client, entry, version, file.as_file_mut()).await.map_err(|failure| match failure {
         Failure::Here(text) => Failure::Here(format!("`{}`: {text}", path.display())),
         other => other,
     })?;
-    file.as_file().sync_all().map_err(|e| failed(&e))?;
-    file.persist(path).map_err(|e| failed(&e.error))?;
-    Ok(())
+    keep(file, path)
 }
 
 /// Writes the bytes of a file and compares them with what the server says they are; their SHA-256.

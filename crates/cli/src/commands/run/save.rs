@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::client::live::Stream;
 use crate::client::machines::{Action, GET_FILE, RUN_SCRIPT, Step};
 use crate::failure::Failure;
-use crate::folder::beside;
+use crate::folder::{beside, keep_new};
 
 /// A fetched file that would become larger stays compressed: a machine may say anything.
 const LARGEST: u64 = 4 << 30;
@@ -107,16 +107,13 @@ async fn script(
     stream: Stream,
     path: &Path,
 ) -> Result<bool, Failure> {
-    let failed = |e: &std::io::Error| Failure::file("write", path, e);
-    let mut file = beside(path).map_err(|e| failed(&e))?;
+    let mut file = beside(path)?;
     match client.output(&action.id, step.index, stream, file.as_file_mut()).await {
         // It failed before it was started, and the original has no result of that.
         Err(failure) if failure.is(404) => return Ok(false),
         other => other?,
     }
-    file.as_file().sync_all().map_err(|e| failed(&e))?;
-    file.persist_noclobber(path).map_err(|e| failed(&e.error))?;
-    Ok(true)
+    keep_new(file, path).map(|()| true)
 }
 
 /// Fetches a file of a machine to where `place` says, which is told an ending of its name: none for a file, which is
@@ -132,23 +129,19 @@ pub async fn fetched(
 ) -> Result<PathBuf, Failure> {
     let path = place("");
     let failed = |e: &std::io::Error| Failure::file("write", &path, e);
-    let mut packed = beside(&path).map_err(|e| failed(&e))?;
+    let mut packed = beside(&path)?;
     let arrived = client.download(action, step.index, packed.as_file_mut()).await?;
     let folder = is_folder(&arrived.disposition, step.command.about());
     packed.as_file_mut().seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
     let mut magic = Vec::new();
     packed.as_file_mut().take(2).read_to_end(&mut magic).map_err(|e| failed(&e))?;
-    let kept = |file: tempfile::NamedTempFile, path: PathBuf| {
-        file.as_file().sync_all().map_err(|e| Failure::file("write", &path, &e))?;
-        file.persist_noclobber(&path).map_err(|e| Failure::file("write", &path, &e.error))?;
-        Ok(path)
-    };
+    let kept = |file: tempfile::NamedTempFile, path: PathBuf| keep_new(file, &path).map(|()| path);
     if magic != [0x1f, 0x8b] {
         // The original has been seen to do without.
         return kept(packed, path);
     }
     packed.as_file_mut().seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
-    let mut unpacked = beside(&path).map_err(|e| failed(&e))?;
+    let mut unpacked = beside(&path)?;
     let plain = &mut MultiGzDecoder::new(std::io::BufReader::new(packed.as_file_mut())).take(LARGEST + 1);
     // Of a folder only to see that it is whole.
     let copied = if folder {
