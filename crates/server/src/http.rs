@@ -29,6 +29,7 @@ mod page;
 mod patience;
 mod results;
 pub mod serve;
+mod sign_in;
 mod sse;
 pub mod tls;
 mod token;

@@ -11,14 +11,13 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::super::authorize::attempt;
 use super::super::browser::{Browser, Form, check_call, with_cookies};
 use super::super::edge::Context;
-use super::super::page::{Fields, Page, sign_in_fields};
+use super::super::page::Page;
+use super::super::sign_in::{self, Asking};
 use crate::app::App;
 use crate::error::Error;
 
-const TITLE: &str = "Sign in";
 /// What the audit log calls it.
 const APP: &str = "console";
 
@@ -53,7 +52,7 @@ pub async fn begin(
         Err(failure) => return Ok(Page::refusal("Not signed in", &failure)),
     };
     let to = within(form.get("to"));
-    match attempt(&app, &context, &browser, &form, APP, Timestamp::now()).await {
+    match sign_in::attempt(&app, &context, &browser, &form, APP, Timestamp::now()).await {
         Ok((_, session)) => Ok(with_cookies(onward(&to), browser.begin_console(&session))),
         Err(failure @ (Error::Forbidden(_) | Error::TooManyRequests(..))) => {
             Ok(page(&browser, &to, form.get("username"), Some(&failure)))
@@ -105,15 +104,8 @@ fn onward(to: &str) -> Response {
 }
 
 fn page(browser: &Browser, to: &str, name: &str, failure: Option<&Error>) -> Response {
-    let (token, cookie) = browser.form();
-    let mut page = Page::new(TITLE);
-    if let Some(failure) = failure {
-        page = page.alert(&failure.to_string());
-    }
-    let name: String = name.chars().take(128).collect();
-    let form = Fields::to("signin", &token).hidden("to", to);
-    let page = page.text("to go on to the console").form(sign_in_fields(form, &name));
-    with_cookies(page.answer(failure), cookie)
+    let page = Page::new(sign_in::TITLE).text("to go on to the console");
+    sign_in::ask(browser, page, &Asking { action: "signin", carried: ("to", to), name, failure })
 }
 
 fn nobody() -> Error {
