@@ -12,6 +12,8 @@ use crate::auth::secret::sha256;
 use crate::error::Error;
 
 const STYLE: &str = include_str!("page/style.css");
+/// The console's picture; it stands in the page because nothing may be loaded.
+const ICON: &str = include_str!("../../../../console/icon.svg");
 
 static STYLE_SOURCE: LazyLock<String> =
     LazyLock::new(|| format!("'sha256-{}'", STANDARD.encode(sha256(STYLE.as_bytes()))));
@@ -59,6 +61,12 @@ impl Page {
         self
     }
 
+    /// What to type on the server.
+    pub fn command(mut self, text: &str) -> Page {
+        self.body.push_str(&format!("<p><code>{}</code></p>\n", escape(text)));
+        self
+    }
+
     /// What went wrong: above all else, and read out at once by screen readers.
     pub fn alert(mut self, text: &str) -> Page {
         self.alert.push_str(&format!("<p class=\"alert\" role=\"alert\">{}</p>\n", escape(text)));
@@ -72,6 +80,13 @@ impl Page {
             self.body.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)));
         }
         self.body.push_str("</dl>\n");
+        self
+    }
+
+    /// A way to another page of ours, as big as a button. `href` is fit to stand in an address already.
+    pub fn link(mut self, label: &str, href: &str) -> Page {
+        let (label, href) = (escape(label), escape(href));
+        self.body.push_str(&format!("<p><a class=\"button\" href=\"{href}\">{label}</a></p>\n"));
         self
     }
 
@@ -89,7 +104,7 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
              <title>{title} · jumpbag</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
-             <p class=\"brand\">jumpbag</p>\n<h1>{title}</h1>\n{}{}</main>\n</body>\n</html>\n",
+             <p class=\"brand\">{ICON}jumpbag</p>\n<h1>{title}</h1>\n{}{}</main>\n</body>\n</html>\n",
             self.alert, self.body
         );
         let style = STYLE_SOURCE.as_str();
