@@ -259,6 +259,28 @@ async fn back_with(back: &str, house: &House, browser: &mut Browser) -> String {
     back.replace(&state(back), &state(&other))
 }
 
+/// What goes out with the browser and is altered on the way comes back as what does not count.
+#[tokio::test]
+async fn the_id_token_is_of_this_errand_and_the_code_too() {
+    let house = House::new().await;
+    for (part, why) in [
+        ("nonce=", "The id token of Contoso <b> does not count here: the id token is none of this sign-in."),
+        ("code_challenge=", "refuses the code"),
+    ] {
+        let mut browser = house.browser();
+        let out = browser.get("/signin/0").await.sent_to();
+        let value: String =
+            out.split(part).nth(1).expect("a value").chars().take_while(|c| *c != '&').collect();
+        // Another value of the same form: 43 characters of base64url.
+        let out = out.replace(&value, &"A".repeat(43));
+        let back = house.provider.visit(&out).await;
+        let shown = browser.get(back.strip_prefix(&house.bag.url()).expect("here")).await;
+        assert_eq!(shown.answer.status, 403, "{part}");
+        assert!(shown.alert().expect("why").contains(why), "{:?}", shown.alert());
+        house.assert_out(&browser).await;
+    }
+}
+
 #[tokio::test]
 async fn a_sign_in_elsewhere_leads_to_no_other_site() {
     let house = House::new().await;
