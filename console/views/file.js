@@ -173,7 +173,7 @@ export class FileView extends HTMLElement {
       }
     };
     await show();
-    return [h('div', { class: 'tools' }, from, h('span', { class: 'faint' }, 'to'), to, h('label', { class: 'check' }, beside, 'Side by side')), shown];
+    return [h('div', { class: 'tools pick' }, from, h('span', { class: 'faint' }, 'to'), to, h('label', { class: 'check' }, beside, 'Side by side')), shown];
   }
 
   async runs() {

@@ -44,7 +44,7 @@ export class LibraryView extends HTMLElement {
       label: 'Library', columns: columns().map((column) => ({ ...column, hidden: hidden.has(column.name) })),
       id: (file) => file.fileName, open: (file) => go(`/files/${encodeURIComponent(file.fileName)}`), sort: 'fileName',
     });
-    this.search = h('input', { type: 'search', 'aria-label': 'Search names, descriptions, tags and texts', placeholder: 'Search names and texts  ( / )', autocomplete: 'off', oninput: () => this.seek() });
+    this.search = h('input', { type: 'search', 'aria-label': 'Search names, descriptions, tags and texts', placeholder: 'Search  ( / )', autocomplete: 'off', oninput: () => this.seek() });
     this.filters = ['platform', 'tag', 'category', 'type', 'who', 'when'].map((name) => h('select', { 'aria-label': FILTERS[name].title, 'data-name': name, onchange: () => this.draw() }));
     this.count = h('p', { class: 'small faint', role: 'status' });
     this.place = h('div');
