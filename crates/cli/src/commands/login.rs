@@ -27,7 +27,7 @@ pub struct Login {
     /// Where to sign in, when that is not the server itself: https://login.microsoftonline.com, …
     #[arg(long, value_name = "URL", env = "JUMPBAG_AUTHORITY")]
     authority: Option<String>,
-    /// Tenant; without one the authority's discovery document is asked
+    /// Tenant at Entra ID; jumpbag needs none: without one the authority's discovery document is asked
     #[arg(long, value_name = "GUID", env = "JUMPBAG_TENANT")]
     tenant: Option<String>,
     /// The app registration to sign in with; by device code at jumpbag itself none is needed
