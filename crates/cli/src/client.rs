@@ -1,6 +1,7 @@
 //! Calls of the API: with a token, within the server's limits, again where that is safe. A call that may have been
 //! carried out without an answer is told apart from one that was refused.
 
+mod entity;
 mod events;
 mod fields;
 pub mod library;
@@ -19,6 +20,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+pub use entity::Entity;
 pub use fields::Fields;
 pub use library::Entry;
 pub use upload::{Sent, Source};
@@ -120,6 +122,22 @@ impl Client {
     /// Those of [`Client::call`], or the answer is no such thing.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
         read(self.call(Method::GET, path, |request| request).await?).await
+    }
+
+    /// The entity of a `GET`.
+    ///
+    /// # Errors
+    /// As of [`Client::get`].
+    pub async fn entity<T: DeserializeOwned>(&self, path: &str) -> Result<Entity<T>, Failure> {
+        Entity::read(self.get(path).await?)
+    }
+
+    /// All entities of a collection.
+    ///
+    /// # Errors
+    /// As of [`Client::get`].
+    pub async fn entities<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<Entity<T>>, Failure> {
+        self.all(path).await?.into_iter().map(Entity::read).collect()
     }
 
     /// All entities of a collection as the server sent them, page after page.

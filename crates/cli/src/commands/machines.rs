@@ -5,8 +5,8 @@ use glob::MatchOptions;
 
 use super::Context;
 use super::files::short;
-use crate::client::Client;
-use crate::client::machines::{Entity, Machine, quoted};
+use crate::client::machines::{Machine, quoted};
+use crate::client::{Client, Entity};
 use crate::failure::{Failure, Status};
 use crate::folder::manifest::pattern;
 use crate::output::{BAD, CHANGED, GOOD, Output, shown};

@@ -224,7 +224,7 @@ async fn targets(
                 target: None,
             }));
         }
-        let tagged = |machine: crate::client::machines::Entity<_>| -> Target {
+        let tagged = |machine: crate::client::Entity<_>| -> Target {
             let machine: crate::client::machines::Machine = machine.is;
             Target { name: machine.name().to_owned(), id: machine.id }
         };

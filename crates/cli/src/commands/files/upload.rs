@@ -110,7 +110,7 @@ async fn one(
         override_existing,
         if_match,
     };
-    let raw = client.upload(&sent, &bar).await.map_err(|failure| match failure {
+    let stored = client.upload(&sent, &bar).await.map_err(|failure| match failure {
         Failure::Refused(mut refusal) if refusal.message.contains("already exists") => {
             refusal.message = "it is in the library already and is another: `--override` replaces it".into();
             Failure::Refused(refusal)
@@ -118,7 +118,7 @@ async fn one(
         other => other,
     })?;
     if output.json {
-        return Ok(Worked { json: Some(raw), ..Worked::default() });
+        return Ok(Worked { json: Some(stored.raw), ..Worked::default() });
     }
     let what = if there.is_some() { "replaced" } else { "uploaded" };
     Ok(Worked::said(format!("{GOOD}{name}{GOOD:#}: {what}, {}", size(local.size))))

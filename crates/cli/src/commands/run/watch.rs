@@ -12,9 +12,9 @@ use serde_json::value::RawValue;
 
 use super::screen::{Nowhere, Screen};
 use super::{How, save};
-use crate::client::Client;
 use crate::client::live::Ended;
-use crate::client::machines::{Action, Entity};
+use crate::client::machines::Action;
+use crate::client::{Client, Entity};
 use crate::commands::machines::refused;
 use crate::failure::{Failure, Status};
 use crate::output::{BAD, GOOD, Output, shown};

@@ -6,8 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use tokio::sync::Mutex;
 
 use super::{Rules, show};
-use crate::client::library::parsed;
-use crate::client::{Client, Entry, Fields, Sent, Source, read};
+use crate::client::{Client, Entity, Entry, Fields, Sent, Source};
 use crate::failure::{Failure, Status};
 use crate::output::{CHANGED, GOOD, Output, shown};
 use crate::sync::{Lock, Plan, Step, Wanted, What};
@@ -113,9 +112,8 @@ async fn change(
     let name = shown(&step.name);
     let tag = step.entry.as_ref().and_then(Entry::tag);
     let versioned = step.entry.as_ref().is_some_and(Entry::is_versioned);
-    let (raw, style, verb) = if step.what == What::Edit && versioned {
-        let answer = client.patch(&step.name, &wanted.fields.patch(), tag.as_deref()).await?;
-        (read(answer).await?, CHANGED, "edited")
+    let (Entity { raw, is: entry }, style, verb) = if step.what == What::Edit && versioned {
+        (client.patch(&step.name, &wanted.fields.patch(), tag.as_deref()).await?, CHANGED, "edited")
     } else {
         let (fields, verb, style) = match &step.entry {
             // An override forgets what it does not say.
@@ -127,7 +125,6 @@ async fn change(
         };
         (upload(client, step, wanted, &fields, tag.as_deref()).await?, style, verb)
     };
-    let entry = parsed(raw.get())?;
     if let Some(lock) = &mut *lock.lock().await {
         lock.agree(&entry);
         lock.write_in_passing()?;
@@ -144,7 +141,7 @@ async fn upload(
     wanted: &Wanted,
     fields: &Fields,
     tag: Option<&str>,
-) -> Result<Box<serde_json::value::RawValue>, Failure> {
+) -> Result<Entity<Entry>, Failure> {
     let bar = client.progress.file(&wanted.name, wanted.size);
     let sent = Sent {
         name: &wanted.name,
