@@ -2,11 +2,10 @@
 
 use jumpbag_wire::library::DeletedFile;
 use jumpbag_wire::time::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::picker;
 use crate::client::library::{DELETED, FILES};
-use crate::client::{Client, Entity, Entry};
+use crate::client::{Client, Entity, Entry, segment};
 use crate::failure::{Failure, Status};
 use crate::output::{Output, size};
 
@@ -33,12 +32,12 @@ pub async fn list(output: Output, client: &Client, list: List) -> Result<Status,
     if list.deleted {
         return deleted(output, client).await;
     }
-    let query = list.filter.map(|filter| format!("$filter={}", encoded(&filter)));
+    let query = list.filter.map(|filter| format!("$filter={}", segment(&filter)));
     entries(output, client, query, &list.names).await
 }
 
 pub async fn search(output: Output, client: &Client, search: Search) -> Result<Status, Failure> {
-    let query = format!("$search={}", encoded(&search.words.join(" ")));
+    let query = format!("$search={}", segment(&search.words.join(" ")));
     entries(output, client, Some(query), &[]).await
 }
 
@@ -137,8 +136,4 @@ pub async fn show(output: Output, client: &Client, name: &str) -> Result<Status,
         ("legal hold", yes(entry.legal_hold)),
     ])?;
     Ok(Status::Done)
-}
-
-pub fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
