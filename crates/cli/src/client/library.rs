@@ -2,7 +2,7 @@
 
 use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::Deserialize;
 
 pub use super::name::same_name;
@@ -95,10 +95,7 @@ impl Client {
         let path = path(name);
         let outcome = self.attempt(Method::PATCH, &path, Again::Safe, async |request| {
             let request = request.header("Content-Type", "application/json").body(body.clone());
-            Ok(match if_match {
-                Some(tag) => request.header("If-Match", tag),
-                None => request,
-            })
+            Ok(only_if(request, if_match))
         });
         match outcome.await? {
             Outcome::Answered(answer) => Entity::read(read(answer).await?),
@@ -113,10 +110,7 @@ impl Client {
         let answer = self
             .call(Method::DELETE, &path(name), |request| {
                 attempts.set(attempts.get() + 1);
-                match if_match {
-                    Some(tag) => request.header("If-Match", tag),
-                    None => request,
-                }
+                only_if(request, if_match)
             })
             .await;
         match answer {
@@ -155,6 +149,14 @@ impl Client {
             "{} is Microsoft Defender for Endpoint, whose API has no {what}: `{name}` is in its library, and cannot be had this way",
             self.base()
         )))
+    }
+}
+
+/// A change that is made only while the file has this entity tag, where there is one.
+pub fn only_if(request: RequestBuilder, tag: Option<&str>) -> RequestBuilder {
+    match tag {
+        Some(tag) => request.header("If-Match", tag),
+        None => request,
     }
 }
 

@@ -11,7 +11,7 @@ use reqwest::{Body, Method, Response};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::library::{Entry, FILES};
+use super::library::{Entry, FILES, only_if};
 use super::name::same_name;
 use super::{Again, Client, Entity, Fields, Outcome, read};
 use crate::failure::Failure;
@@ -57,12 +57,8 @@ impl Client {
             bar.again();
             let outcome = self
                 .attempt(Method::POST, FILES, Again::Ask, async |request| {
-                    let mut request =
-                        request.header("Idempotency-Key", &key).multipart(form(sent, bar).await?);
-                    if let Some(tag) = sent.if_match {
-                        request = request.header("If-Match", tag);
-                    }
-                    Ok(request)
+                    let request = request.header("Idempotency-Key", &key).multipart(form(sent, bar).await?);
+                    Ok(only_if(request, sent.if_match))
                 })
                 .await?;
             match outcome {
