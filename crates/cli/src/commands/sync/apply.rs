@@ -33,7 +33,10 @@ impl Apply {
         self.say_what_is_not_kept();
         if only_show {
             show::plan(output, &self.client, &self.plan, diff).await?;
-            return Ok(if self.plan.has_changes() { Status::UsageOrChanges } else { Status::Done });
+            return Ok(match self.plan.changes().next() {
+                Some(_) => Status::UsageOrChanges,
+                None => Status::Done,
+            });
         }
         if diff && !output.json {
             show::plan(output, &self.client, &self.plan, diff).await?;
@@ -167,7 +170,7 @@ async fn delete(client: &Client, step: &Step, lock: &Mutex<Option<Lock>>) -> Res
 }
 
 fn summary(plan: &Plan, done: &Done) -> String {
-    let changes = plan.0.iter().filter(|step| !matches!(step.what, What::Unchanged | What::Extra)).count();
+    let changes = plan.changes().count();
     let failed = if done.failed > 0 { format!(", {} not done", done.failed) } else { String::new() };
     let rest = if done.stopped.is_some() { ", the rest not begun" } else { "" };
     match changes {
