@@ -120,10 +120,10 @@ async fn change(
     } else {
         let (fields, verb, style) = match &step.entry {
             // An override forgets what it does not say.
-            Some(entry) if step.what == What::Edit => {
-                (wanted.fields.clone().or_kept(entry), "edited", CHANGED)
+            Some(entry) => {
+                let verb = if step.what == What::Edit { "edited" } else { "overridden" };
+                (wanted.fields.clone().or_kept(entry), verb, CHANGED)
             }
-            Some(entry) => (wanted.fields.clone().or_kept(entry), "overridden", CHANGED),
             None => (wanted.fields.clone(), "added", GOOD),
         };
         (upload(client, step, wanted, &fields, tag.as_deref()).await?, style, verb)
