@@ -73,9 +73,14 @@ pub async fn each<T>(
             }
             Err(failure) => {
                 done.failed += 1;
-                progress.warn(&format!("{BAD}{}{BAD:#}: {failure}", shown(&name(thing))));
+                progress.warn(&failed(&name(thing), &failure));
             }
         }
     }
     Ok(done)
+}
+
+/// A name, and what went wrong with what has it.
+pub fn failed(name: &str, failure: &Failure) -> String {
+    format!("{BAD}{}{BAD:#}: {failure}", shown(name))
 }
