@@ -201,11 +201,14 @@ impl Client {
                 Some(Ok(response)) => {
                     self.answered.store(true, Ordering::Relaxed);
                     let status = response.status().as_u16();
+                    if status != 429 {
+                        self.pause.answered();
+                    }
                     match status {
                         200..=299 | 304 => return Ok(Outcome::Answered(response)),
                         // Nothing was carried out; what is waited for does not count as an attempt.
                         429 => {
-                            self.pause.until(response).await;
+                            self.pause.until(response).await?;
                             continue;
                         }
                         401 if !renewed => {
