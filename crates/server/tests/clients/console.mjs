@@ -18,6 +18,7 @@ import path from 'node:path';
 import { accessible, base, browser, close, context, faults, forgiven, name, page, password, shots, signIn, upload } from './console/harness.mjs';
 import { audit } from './console/audit.mjs';
 import { budget } from './console/budget.mjs';
+import { entrance } from './console/entrance.mjs';
 import { holds } from './console/holds.mjs';
 import { machines } from './console/machines.mjs';
 import { patience } from './console/patience.mjs';
@@ -154,6 +155,7 @@ const stories = {
 
   ...audit,
   ...budget,
+  ...entrance,
   ...holds,
   ...machines,
   ...patience,

@@ -38,13 +38,18 @@ fn begin(bag: &Jumpbag, story: &str, shots: &str) -> Process {
 
 /// The same, with what the story needs besides.
 fn begin_with(bag: &Jumpbag, story: &str, shots: &str, more: &[&str]) -> Process {
+    begin_at(&bag.url(), story, shots, more)
+}
+
+/// The same at another address of the server.
+pub fn begin_at(base: &str, story: &str, shots: &str, more: &[&str]) -> Process {
     let mut command = clients::node();
     command.arg(clients::script("console.mjs")).arg(clients::node_modules_parent());
-    command.args([story, &bag.url(), ALICE, PASSWORD, shots]).args(more);
+    command.args([story, base, ALICE, PASSWORD, shots]).args(more);
     Process::spawn(story, command)
 }
 
-async fn ends_well(story: Process) {
+pub async fn ends_well(story: Process) {
     ends_well_within(story, 150).await;
 }
 

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::console::{begin_at, ends_well};
 use crate::support::browser::{Browser, Shown};
 use crate::support::client::Answer;
 use crate::support::oidc::OidcProvider;
@@ -121,6 +122,15 @@ async fn whoever_the_provider_knows_is_let_in_with_what_its_token_grants() {
     assert_eq!(entry["actor"], "Alice Liddell");
     assert_eq!(entry["actorId"], format!("user {} u-1", house.provider.issuer()));
     assert_eq!(entry["after"]["permissions"], json!(["Library.Read"]));
+}
+
+/// The issuer is another site there, as it is for people: which cookies come along is up to the browser.
+#[tokio::test]
+async fn heavy_signing_in_elsewhere_in_a_browser() {
+    let house = House::new().await;
+    let base = house.bag.url().replace("127.0.0.1", "localhost");
+    house.provider.lead_back_to(&format!("{base}/signin/callback")).await;
+    ends_well(begin_at(&base, "elsewhere", "-", &[house.provider.issuer()])).await;
 }
 
 #[tokio::test]

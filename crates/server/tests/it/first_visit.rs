@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::console::{begin_at, ends_well};
 use crate::sign_in::{PASSWORD, add_user, users};
 use crate::support::browser::{Browser, Shown};
 use crate::support::server::Jumpbag;
@@ -58,6 +59,12 @@ async fn the_link_of_a_first_start_makes_a_user_who_is_in() {
     let entry = &log.expect_status(200).value()[0];
     assert_eq!((&entry["target"], &entry["actorId"]), (&json!("ada@contoso.example"), &json!("setup")));
     assert!(entry["address"].is_string() && !entry.to_string().contains("argon2"), "{entry}");
+}
+
+#[tokio::test]
+async fn heavy_from_a_first_start_to_the_first_upload_in_a_browser() {
+    let bag = Jumpbag::start().await;
+    ends_well(begin_at(&bag.url(), "first-visit", "-", &[&link(&bag)])).await;
 }
 
 #[tokio::test]
