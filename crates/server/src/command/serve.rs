@@ -10,11 +10,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{Failure, room};
-use crate::access::clients::{self, NewClient, Registered};
+use crate::access::clients::{self, By, NewClient, Registered};
 use crate::app::{App, Stores};
 use crate::auth::permission::Permission;
 use crate::catalog::LOG_TARGET;
-use crate::catalog::audit::Actor;
+use crate::catalog::clients::ClientRow;
 use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
 use crate::webhooks::deliver;
@@ -133,7 +133,7 @@ async fn first_client(app: &App, now: Timestamp) -> Result<Registered, Failure> 
         public: false,
         redirects: Vec::new(),
     };
-    Ok(clients::add(&app.catalog, new, Actor::operator("serve"), now).await?)
+    Ok(clients::add(&app.catalog, new, By::operator("serve"), now).await?)
 }
 
 /// What a person needs to know first.
@@ -149,7 +149,7 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
     say!("database: {database}, blobs: {blobs}, files in the library: {files}");
-    let Some(Registered { tenant, client_id, secret: Some(secret) }) = first else {
+    let Some(Registered { tenant, client: ClientRow { id: client_id, .. }, secret: Some(secret) }) = first else {
         return Ok(());
     };
     let curl = if app.settings.tls == Tls::SelfSigned {
