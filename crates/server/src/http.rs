@@ -162,7 +162,8 @@ fn pages() -> OpenApiRouter<Arc<App>> {
 
 /// The console: its files, its addresses, and its sign-in.
 fn console() -> Router<Arc<App>> {
-    let addresses = ["/", "/files/{name}", "/deleted", "/machines", "/actions", "/actions/{id}", "/audit", "/apps"];
+    let addresses =
+        ["/", "/files/{name}", "/deleted", "/machines", "/actions", "/actions/{id}", "/audit", "/apps"];
     let pages =
         addresses.into_iter().fold(Router::new(), |router, path| router.route(path, get(console::page)));
     pages

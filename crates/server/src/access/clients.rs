@@ -185,9 +185,9 @@ pub fn permission(name: &str) -> Result<Permission, Error> {
 /// # Errors
 /// `InvalidInput` when it is no time to come.
 pub fn time_to_come(what: &str, text: &str, now: Timestamp) -> Result<Timestamp, Error> {
-    Timestamp::parse(text).filter(|time| *time > now).ok_or_else(|| {
-        bad(what, text, "a time to come, such as 2030-01-31 or 2030-01-31T12:00:00Z")
-    })
+    Timestamp::parse(text)
+        .filter(|time| *time > now)
+        .ok_or_else(|| bad(what, text, "a time to come, such as 2030-01-31 or 2030-01-31T12:00:00Z"))
 }
 
 fn bad(what: &str, value: &str, expected: &str) -> Error {
@@ -355,7 +355,8 @@ impl TryFrom<ClientRow> for Client {
             .certificates
             .iter()
             .map(|certificate| {
-                CertificateKey::from_pem(&certificate.pem).map_err(|e| CatalogError::Shape(format!("certificate: {e}")))
+                CertificateKey::from_pem(&certificate.pem)
+                    .map_err(|e| CatalogError::Shape(format!("certificate: {e}")))
             })
             .collect::<Result<_, CatalogError>>()?;
         Ok(Client {

@@ -42,10 +42,7 @@ permissions! {
 impl Permission {
     /// Whether the original has it too.
     pub fn is_original(self) -> bool {
-        !matches!(
-            self,
-            Permission::LibraryRead | Permission::AuditRead | Permission::ApplicationReadWriteAll
-        )
+        !matches!(self, Permission::LibraryRead | Permission::AuditRead | Permission::ApplicationReadWriteAll)
     }
 
     /// Whether apps have it, or else users: some are called differently for each.

@@ -149,7 +149,8 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
     say!("database: {database}, blobs: {blobs}, files in the library: {files}");
-    let Some(Registered { tenant, client: ClientRow { id: client_id, .. }, secret: Some(secret) }) = first else {
+    let Some(Registered { tenant, client: ClientRow { id: client_id, .. }, secret: Some(secret) }) = first
+    else {
         return Ok(());
     };
     let curl = if app.settings.tls == Tls::SelfSigned {

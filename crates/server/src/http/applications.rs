@@ -138,8 +138,7 @@ pub async fn add(
     let permissions = permissions(&body)?.filter(|some| !some.is_empty());
     let new = NewClient {
         id: text(&body, "appId")?,
-        name: text(&body, "displayName")?
-            .ok_or_else(|| json::incorrect("`displayName` must be a string"))?,
+        name: text(&body, "displayName")?.ok_or_else(|| json::incorrect("`displayName` must be a string"))?,
         permissions: permissions
             .ok_or_else(|| json::incorrect("`permissions` must be a list of one permission or more"))?,
         secret: None,
