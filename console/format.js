@@ -16,17 +16,37 @@ export function size(bytes) {
   return `${unit === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${UNITS[unit]}`;
 }
 
-const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'short' });
+const ZONE = 'jumpbag-zone';
+const zones = { local: clock(undefined), UTC: clock('UTC') };
+let utc = localStorage.getItem(ZONE) === 'UTC';
 
-/** A time in the reader's zone; in UTC when one points at it. @param {string | null | undefined} text */
+/** @param {string | undefined} timeZone */
+function clock(timeZone) {
+  return { day: new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone }), time: new Intl.DateTimeFormat(undefined, { timeStyle: 'short', timeZone }) };
+}
+
+/** @param {Date} date @param {boolean} inUtc */
+function words(date, inUtc) {
+  const { day, time: hour } = inUtc ? zones.UTC : zones.local;
+  const on = day.format(date);
+  return `${on === day.format(new Date()) ? 'today' : on}, ${hour.format(date)}${inUtc ? ' UTC' : ''}`;
+}
+
+/** A time in the reader's zone or in UTC; to the second in UTC when one points at it. @param {string | null | undefined} text */
 export function time(text) {
   if (!text) return h('span', { class: 'faint' }, '–');
   const date = new Date(text);
-  const today = date.toDateString() === new Date().toDateString();
-  const shown = today ? `today, ${CLOCK.format(date)}` : `${DAY.format(date)}, ${CLOCK.format(date)}`;
-  return h('time', { datetime: text, title: `${date.toISOString().replace('T', ' ').replace(/\.\d+Z/, '')} UTC · ${FULL.format(date)}` }, shown);
+  return h('time', { datetime: text, title: `${date.toISOString().replace('T', ' ').replace(/\.\d+Z/, '')} UTC` }, words(date, utc));
+}
+
+/** Whether times are shown in UTC. */
+export const inUtc = () => utc;
+
+/** Shows all times in the other zone, here and from now on: whoever cannot point at one reads UTC so. */
+export function switchZone() {
+  utc = !utc;
+  localStorage.setItem(ZONE, utc ? 'UTC' : 'local');
+  for (const element of document.querySelectorAll('time')) element.textContent = words(new Date(element.dateTime), utc);
 }
 
 /** What a file is, by the end of its name. @param {string} name */

@@ -4,6 +4,7 @@
 
 import { call, hooks } from './api.js';
 import { fill, h, icon } from './dom.js';
+import { inUtc, switchZone } from './format.js';
 import { dropTarget } from './parts/drop.js';
 import { toast } from './parts/toast.js';
 import { ActionView } from './views/action.js';
@@ -53,11 +54,15 @@ const shell = () => /** @type {Shell | null} */ (document.querySelector('jb-shel
 class Shell extends HTMLElement {
   /** @type {{ name: string, permissions: string[] } | null} */
   who = null;
+  /** The path that is shown. */
+  at = '';
 
   async connectedCallback() {
     hooks.signedOut = () => this.signIn();
-    hooks.waiting = (seconds) => toast(`The server asks to wait: going on in ${seconds} s.`);
-    window.addEventListener('popstate', () => this.show());
+    hooks.waiting = (seconds) => toast(`The server asks to wait: going on in ${seconds} s.`, seconds * 1000, 'patience');
+    window.addEventListener('popstate', () => {
+      if (location.pathname !== this.at) this.show();
+    });
     document.addEventListener('click', (event) => follow(event));
     try {
       this.who = await (await call('/session')).json();
@@ -74,7 +79,9 @@ class Shell extends HTMLElement {
     return this.who?.permissions.includes(permission) ?? false;
   }
 
+  /** A dialog stays, with what was typed into it; it says what to do. */
   signIn() {
+    if (document.querySelector('dialog[open]')) return;
     const to = encodeURIComponent(location.pathname + location.search);
     location.replace(`/signin?to=${to}`);
   }
@@ -86,16 +93,22 @@ class Shell extends HTMLElement {
     this.main = h('main', { id: 'main', tabindex: -1 });
     const out = h('form', { method: 'post', action: '/signout' }, h('button', { class: 'plain', type: 'submit' }, 'Sign out'));
     const theme = h('button', { class: 'plain', 'aria-label': 'Switch between light and dark', onclick: switchTheme }, icon('sun'));
+    const zone = h('button', { class: 'plain small', title: 'Show times in UTC', 'aria-pressed': String(inUtc()), onclick: () => {
+      switchZone();
+      zone.setAttribute('aria-pressed', String(inUtc()));
+    } }, 'UTC');
     fill(this,
       h('header', { class: 'bar' },
         h('a', { class: 'brand', href: '/' }, h('img', { src: '/console/icon.svg', alt: '' }), 'jumpbag'),
         this.nav,
-        h('div', { class: 'who' }, h('span', { class: 'row small' }, icon('person'), this.who?.name), theme, out)),
+        h('div', { class: 'who' }, h('span', { class: 'row small' }, icon('person'), this.who?.name), zone, theme, out)),
       this.main);
   }
 
   show() {
     const path = location.pathname;
+    const first = this.at === '';
+    this.at = path;
     const found = PAGES.map(([pattern, tag, title]) => ({ tag, title, match: pattern.exec(path) })).find(({ match }) => match);
     for (const link of this.nav.querySelectorAll('a')) {
       const here = link.getAttribute('href') === path || (path.startsWith('/files/') && link.getAttribute('href') === '/')
@@ -113,6 +126,8 @@ class Shell extends HTMLElement {
     document.title = `${view.subject || found.title} · jumpbag`;
     fill(this.main, view);
     window.scrollTo(0, 0);
+    // Whoever hears the page hears the new one from its beginning.
+    if (!first) this.main.focus({ preventScroll: true });
   }
 }
 
@@ -123,7 +138,7 @@ function follow(event) {
   if (!link || !plain || link.origin !== location.origin || link.hasAttribute('download') || link.target) return;
   if (!PAGES.some(([pattern]) => pattern.test(link.pathname)) || link.getAttribute('href')?.startsWith('#')) return;
   event.preventDefault();
-  go(link.pathname + link.search);
+  go(link.pathname + link.search + link.hash);
 }
 
 const THEME = 'jumpbag-theme';

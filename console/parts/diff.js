@@ -6,23 +6,39 @@ import { h } from '../dom.js';
 /** @typedef {{ kind: 'context' | 'added' | 'removed', text: string }} Line */
 /** @typedef {{ fromStart: number, toStart: number, fromLines: number, toLines: number, lines: Line[] }} Hunk */
 
+/** A page with more lines than these would keep nobody company. */
+const MOST = 5000;
+
 const SIGNS = { context: ' ', added: '+', removed: '-' };
 const WORDS = { context: '', added: 'added', removed: 'removed' };
 
 /** @param {Hunk[]} hunks @param {boolean} beside */
 export function diff(hunks, beside) {
-  const rows = hunks.flatMap((hunk) => [
-    h('tr', { class: 'gap' }, h('td', { colspan: beside ? 4 : 4 }, `Lines ${hunk.fromStart} to ${hunk.fromStart + Math.max(hunk.fromLines, 1) - 1} → ${hunk.toStart} to ${hunk.toStart + Math.max(hunk.toLines, 1) - 1}`)),
-    ...(beside ? besides(hunk) : inline(hunk)),
-  ]);
-  return h('div', { class: beside ? 'diff side' : 'diff', tabindex: 0, role: 'region', 'aria-label': 'Differences' },
-    h('table', {}, h('tbody', {}, rows)));
+  const rows = [];
+  let [left, all] = [MOST, 0];
+  for (const hunk of hunks) {
+    all += hunk.lines.length;
+    if (left <= 0) continue;
+    const lines = hunk.lines.slice(0, left);
+    left -= lines.length;
+    rows.push(
+      h('tr', { class: 'gap' }, h('td', { colspan: 4 }, `Lines ${span(hunk.fromStart, hunk.fromLines)} → ${span(hunk.toStart, hunk.toLines)}`)),
+      ...(beside ? besides(hunk, lines) : inline(hunk, lines)));
+  }
+  return [
+    all > MOST && h('p', { class: 'notice warn' }, `Only the first ${MOST.toLocaleString()} of ${all.toLocaleString()} lines are shown.`),
+    h('div', { class: beside ? 'diff side' : 'diff', tabindex: 0, role: 'region', 'aria-label': 'Differences' },
+      h('table', {}, h('tbody', {}, rows))),
+  ];
 }
 
-/** @param {Hunk} hunk */
-function inline(hunk) {
+/** @param {number} start @param {number} lines */
+const span = (start, lines) => `${start} to ${start + Math.max(lines, 1) - 1}`;
+
+/** @param {Hunk} hunk @param {Line[]} lines those of it that are shown */
+function inline(hunk, lines) {
   let [from, to] = [hunk.fromStart, hunk.toStart];
-  return hunk.lines.map(({ kind, text }) => {
+  return lines.map(({ kind, text }) => {
     const [left, right] = [kind === 'added' ? '' : from++, kind === 'removed' ? '' : to++];
     return h('tr', { class: WORDS[kind] || null },
       h('td', { class: 'no' }, left), h('td', { class: 'no' }, right),
@@ -33,11 +49,11 @@ function inline(hunk) {
 /** @param {Line} line */
 const changes = (line) => line.kind !== 'context';
 
-/** @param {Hunk} hunk */
-function besides(hunk) {
+/** @param {Hunk} hunk @param {Line[]} shown those of it that are shown */
+function besides(hunk, shown) {
   let [from, to] = [hunk.fromStart, hunk.toStart];
   const rows = [];
-  const lines = [...hunk.lines];
+  const lines = [...shown];
   while (lines.length > 0) {
     if (!changes(lines[0])) {
       const { text } = /** @type {Line} */ (lines.shift());

@@ -126,3 +126,18 @@ function compare(a, b) {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   return String(a).localeCompare(String(b), undefined, { sensitivity: 'base', numeric: true });
 }
+
+/**
+ * A table of few rows, all of which are there.
+ * @param {string} label
+ * @param {string[]} titles one that is empty is that of buttons; one that begins with `#` is of numbers
+ * @param {import('../dom.js').Child[][]} rows
+ */
+export function plain(label, titles, rows) {
+  const number = (/** @type {number} */ at) => (titles[at].startsWith('#') ? 'number' : null);
+  const heading = (/** @type {string} */ title, /** @type {number} */ at) => h('th', { scope: 'col', class: number(at) },
+    title.replace('#', '') || h('span', { class: 'visually-hidden' }, 'Actions'));
+  return h('div', { class: 'grid', tabindex: 0, role: 'region', 'aria-label': label }, h('table', { 'aria-label': label },
+    h('thead', {}, h('tr', {}, titles.map(heading))),
+    h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell, at) => h('td', { class: number(at) }, cell)))))));
+}

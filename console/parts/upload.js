@@ -5,9 +5,10 @@ import { ApiError, call, fileAt, get, upload } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { size } from '../format.js';
 import { code, decoded } from './code.js';
-import { dialog } from './dialog.js';
+import { dialog, holds } from './dialog.js';
 import { lines } from './lines.js';
 import { diff } from './diff.js';
+import { wrong } from './toast.js';
 
 /** How many are sent at a time. */
 const AT_ONCE = 3;
@@ -43,8 +44,9 @@ function uploads(largest) {
   };
   const pump = () => {
     const running = items.filter((item) => item.state === 'sending').length;
-    const next = items.filter((item) => item.state === 'waiting').slice(0, AT_ONCE - running);
+    const next = items.filter((item) => item.state === 'waiting').slice(0, Math.max(0, AT_ONCE - running));
     for (const item of next) item.send().then(pump);
+    holds(element, items.some((item) => OPEN.includes(item.state)));
   };
   const element = dialog('Upload', (close) => [
     h('div', { class: 'row' },
@@ -63,8 +65,12 @@ function uploads(largest) {
   return { element, add };
 }
 
+/** What would be lost with the page. */
+const OPEN = ['waiting', 'sending', 'patient', 'asked'];
+
 class Item {
   state = 'waiting';
+  /** The version that it may replace. @type {string | null} */ replaces = null;
   leaving = new AbortController();
 
   /** @param {File} file @param {number} largest @param {() => { description: string, tags: string }} said @param {() => void} pump */
@@ -82,42 +88,63 @@ class Item {
     if (file.size === 0) this.end('refused', 'Empty: a library file has at least one byte. Nothing was sent.');
   }
 
-  /** @param {boolean} [replace] @param {string} [tag] */
-  async send(replace = false, tag = '') {
+  async send() {
     this.state = 'sending';
+    this.leaving = new AbortController();
+    this.show(true);
     fill(this.note, 'Sending');
     const form = new FormData();
     const { description, tags } = this.said();
     if (description) form.append('Description', description);
     if (tags.trim()) form.append('Tags', tags);
-    form.append('OverrideIfExists', String(replace));
+    form.append('OverrideIfExists', String(this.replaces !== null));
     form.append('file', this.file, this.file.name);
-    const headers = tag ? { 'If-Match': tag } : undefined;
+    const headers = this.replaces ? { 'If-Match': this.replaces } : undefined;
     try {
       const stored = await upload(form, { progress: (part) => { this.bar.value = part; }, signal: this.leaving.signal, headers });
-      this.end('done', [h('a', { href: `/files/${encodeURIComponent(stored.fileName)}` }, replace ? `Replaced, version ${stored.version}` : 'In the library'), ' ', h('span', { class: 'tag good' }, 'done')]);
+      this.end('done', [h('a', { href: `/files/${encodeURIComponent(stored.fileName)}` }, this.replaces ? `Replaced, version ${stored.version}` : 'In the library'), ' ', h('span', { class: 'tag good' }, 'done')]);
       document.dispatchEvent(new CustomEvent('jumpbag-changed'));
     } catch (error) {
-      await this.failed(/** @type {any} */ (error));
+      await this.failed(/** @type {any} */ (error)).catch((/** @type {any} */ again) => this.refused(again));
     }
   }
 
   /** @param {ApiError & { wait?: number }} error */
   async failed(error) {
-    if (error.status === 429) {
-      this.state = 'waiting';
-      fill(this.note, `The server asks to wait ${error.wait || 5} s`);
-      await new Promise((resolve) => setTimeout(resolve, (error.wait || 5) * 1000));
-      return;
-    }
+    if (error.status === 429) return this.wait(Math.min(error.wait || 5, 60));
     if (error.status === 400 && error.message.includes('already exists')) return this.exists();
-    this.end(error.code === 'Cancelled' ? 'cancelled' : 'refused', error.message);
-    if (error.status === 0 && error.code !== 'Cancelled') this.note.append(' ', this.again(() => this.send()));
+    this.refused(error);
   }
 
-  /** @param {() => Promise<void>} send */
-  again(send, words = 'Try again') {
-    return h('button', { onclick: () => send().then(this.pump) }, words);
+  /** @param {number} seconds */
+  wait(seconds) {
+    this.state = 'patient';
+    fill(this.note, `The server asks to wait: going on in ${seconds} s`);
+    return new Promise((resolve) => {
+      const go = () => {
+        if (this.state === 'patient') this.state = 'waiting';
+        resolve(undefined);
+      };
+      const timer = setTimeout(go, seconds * 1000);
+      this.leaving.signal.addEventListener('abort', () => {
+        clearTimeout(timer);
+        go();
+      });
+    });
+  }
+
+  /** @param {ApiError} error */
+  refused(error) {
+    if (error.code === 'Cancelled') return this.end('cancelled', error.message);
+    this.end('refused', error.status === 401 ? wrong(error) : error.message);
+    if (error.status === 0 || error.status === 401 || error.status >= 500) this.note.append(' ', h('button', { onclick: () => this.later() }, 'Try again'));
+  }
+
+  /** Takes its turn again. */
+  later() {
+    this.note.removeAttribute('role');
+    this.state = 'waiting';
+    this.pump();
   }
 
   async exists() {
@@ -125,11 +152,19 @@ class Item {
     const there = await answer.json();
     const tag = answer.headers.get('ETag') ?? '';
     this.state = 'asked';
+    this.show(false);
     const shown = h('div');
-    const show = h('button', { onclick: async () => fill(shown, await this.difference(there)) }, 'Show what differs');
+    const replace = () => {
+      this.replaces = tag;
+      this.later();
+    };
+    const leave = () => {
+      this.end('cancelled', 'Left as it is.');
+      this.pump();
+    };
+    const show = h('button', { onclick: () => this.difference(there).then((found) => fill(shown, found), (error) => fill(shown, wrong(error))) }, 'Show what differs');
     fill(this.note, h('p', {}, `${there.fileName} is in the library already, as version ${there.version}.`),
-      h('div', { class: 'row' }, show, h('button', { class: 'main', onclick: () => this.send(true, tag).then(this.pump) }, 'Replace it'),
-        h('button', { onclick: () => this.end('cancelled', 'Left as it is.') }, 'Leave it')), shown);
+      h('div', { class: 'row' }, show, h('button', { class: 'main', onclick: replace }, 'Replace it'), h('button', { onclick: leave }, 'Leave it')), shown);
   }
 
   /** @param {any} there */
@@ -146,15 +181,25 @@ class Item {
   /** @param {string} state @param {import('../dom.js').Child} words */
   end(state, words) {
     this.state = state;
-    this.bar.hidden = true;
-    this.cancel.hidden = true;
+    this.show(false);
     this.note.className = state === 'refused' ? 'notice bad small' : 'small';
     if (state === 'refused') this.note.setAttribute('role', 'alert');
     fill(this.note, words);
   }
 
+  /** @param {boolean} under whether it is under way */
+  show(under) {
+    this.bar.hidden = !under;
+    this.cancel.hidden = !under;
+    if (under) this.note.className = 'small';
+  }
+
   stop() {
     if (this.state === 'sending') this.leaving.abort();
-    else if (this.state === 'waiting') this.end('cancelled', 'Cancelled. Nothing was sent.');
+    else if (this.state === 'waiting' || this.state === 'patient') {
+      this.end('cancelled', 'Cancelled. Nothing was sent.');
+      this.leaving.abort();
+      this.pump();
+    }
   }
 }

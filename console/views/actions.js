@@ -5,6 +5,7 @@ import { get } from '../api.js';
 import { fill, h } from '../dom.js';
 import { time } from '../format.js';
 import { go } from '../main.js';
+import { every } from '../parts/live.js';
 import { Table } from '../parts/table.js';
 import { wrong } from '../parts/toast.js';
 
@@ -30,8 +31,7 @@ export class ActionsView extends HTMLElement {
     this.place = h('div');
     fill(this, h('div', { class: 'page' }, h('h1', {}, 'Actions'), this.place));
     await this.load();
-    const timer = setInterval(() => this.load(), 5000);
-    this.leaving.signal.addEventListener('abort', () => clearInterval(timer));
+    every(5000, this.leaving.signal, () => this.load());
   }
 
   disconnectedCallback() {

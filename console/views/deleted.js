@@ -5,8 +5,10 @@ import { all, call, get } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { counted, size, time } from '../format.js';
 import { go } from '../main.js';
-import { confirm, dialog } from '../parts/dialog.js';
+import { ask, field } from '../parts/dialog.js';
+import { held, holdDialog } from '../parts/hold.js';
 import { follow } from '../parts/live.js';
+import { plain } from '../parts/table.js';
 import { toast, wrong } from '../parts/toast.js';
 
 export class DeletedView extends HTMLElement {
@@ -14,8 +16,7 @@ export class DeletedView extends HTMLElement {
   leaving = new AbortController();
 
   async connectedCallback() {
-    await this.load();
-    follow(this.leaving.signal, () => this.load());
+    await follow(this.leaving.signal, () => this.load());
   }
 
   disconnectedCallback() {
@@ -50,46 +51,42 @@ export class DeletedView extends HTMLElement {
   table(files) {
     if (files.length === 0) return h('div', { class: 'card empty' }, h('h2', {}, 'Nothing was deleted'), h('p', {}, 'What is deleted from the library stays here for a while and can be brought back.'));
     const manage = this.may('Library.Manage');
-    return h('div', { class: 'card grid' }, h('table', {},
-      h('thead', {}, h('tr', {}, ['Name', 'Deleted', 'By', 'Kept until', 'Size', ''].map((title) => h('th', { scope: 'col' }, title || h('span', { class: 'visually-hidden' }, 'Actions'))))),
-      h('tbody', {}, files.map((file) => h('tr', {},
-        h('td', {}, file.fileName), h('td', {}, time(file.deletedTime)), h('td', {}, file.deletedBy),
-        h('td', {}, file.legalHold ? h('span', { class: 'tag warn', title: file.legalHoldReason ?? '' }, 'legal hold') : time(file.expirationTime)),
-        h('td', { class: 'number' }, size(file.size)),
-        h('td', {}, manage && h('span', { class: 'row' },
-          h('button', { onclick: () => this.restore(file) }, icon('restore'), 'Restore'),
-          h('button', { class: 'danger', onclick: () => this.purge(file) }, 'Purge'))))))));
+    const buttons = (/** @type {any} */ file) => manage && h('span', { class: 'row tight' },
+      h('button', { onclick: () => this.restore(file) }, icon('restore'), 'Restore'),
+      h('button', { onclick: () => holdDialog(file, `/api/deletedlibraryfiles/${file.id}`, () => this.load()) }, icon('lock'), file.legalHold ? 'Lift hold' : 'Hold'),
+      h('button', { class: 'danger', onclick: () => this.purge(file) }, 'Purge'));
+    return h('div', { class: 'card' }, plain('Deleted files', ['Name', 'Deleted', 'By', 'Kept until', '#Size', ''], files.map((file) => [
+      file.fileName, time(file.deletedTime), file.deletedBy, file.legalHold ? held(file.legalHoldReason) : time(file.expirationTime), size(file.size), buttons(file)])));
   }
 
   /** @param {any} file */
-  async restore(file) {
-    const sure = await confirm({ title: `Restore ${file.fileName}?`, text: 'It lives in the library again, with all of its history.', verb: 'Restore' });
-    if (!sure) return;
-    try {
-      const restored = await (await call(`/api/deletedlibraryfiles/${file.id}/restore`, { method: 'POST' })).json();
-      toast(`${restored.fileName} is in the library again.`);
-      go(`/files/${encodeURIComponent(restored.fileName)}`);
-    } catch (error) {
-      toast(error instanceof Error ? error.message : String(error));
-    }
+  restore(file) {
+    ask({
+      title: `Restore ${file.fileName}?`,
+      fields: h('p', {}, 'It lives in the library again, with all of its history.'),
+      verb: 'Restore',
+      send: async () => {
+        const restored = await (await call(`/api/deletedlibraryfiles/${file.id}/restore`, { method: 'POST' })).json();
+        toast(`${restored.fileName} is in the library again.`);
+        return () => go(`/files/${encodeURIComponent(restored.fileName)}`);
+      },
+    });
   }
 
   /** @param {any} file */
   purge(file) {
-    const reason = h('input', { required: true, maxlength: 1024 });
-    const problem = h('div');
-    const element = dialog(`Purge ${file.fileName}?`, (close) => h('form', { onsubmit: async (/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
-      try {
-        await call(`/api/deletedlibraryfiles/${file.id}/purge`, { method: 'POST', json: { reason: reason.value } });
-        element.close();
+    ask({
+      title: `Purge ${file.fileName}?`,
+      fields: [
+        h('p', {}, 'The file and all of its versions are gone for good. The audit log keeps the reason, and the digest of each version.'),
+        field('Reason', h('input', { name: 'reason', required: true, maxlength: 1024 })),
+      ],
+      verb: 'Purge for good',
+      danger: true,
+      send: async (form) => {
+        await call(`/api/deletedlibraryfiles/${file.id}/purge`, { method: 'POST', json: { reason: form.get('reason') } });
         await this.load();
-      } catch (error) {
-        fill(problem, wrong(error));
-      }
-    } },
-    h('p', {}, 'The file and all of its versions are gone for good. The audit log keeps the reason, and the digest of each version.'),
-    h('label', { class: 'field' }, 'Reason', reason), problem,
-    h('div', { class: 'foot' }, h('button', { type: 'button', onclick: close }, 'Cancel'), h('button', { class: 'danger', type: 'submit' }, 'Purge for good'))));
+      },
+    });
   }
 }

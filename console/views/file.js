@@ -6,24 +6,31 @@ import { fill, h, icon } from '../dom.js';
 import { size, time } from '../format.js';
 import { go } from '../main.js';
 import { code, decoded } from '../parts/code.js';
-import { confirm, dialog } from '../parts/dialog.js';
+import { ask, field } from '../parts/dialog.js';
 import { diff } from '../parts/diff.js';
+import { held, holdDialog } from '../parts/hold.js';
 import { follow } from '../parts/live.js';
-import { toast, wrong } from '../parts/toast.js';
+import { plain } from '../parts/table.js';
+import { said, toast, wrong } from '../parts/toast.js';
+import { STATUS } from './actions.js';
 
 /** Larger texts are downloaded and not shown. */
 const SHOWN = 2 << 20;
+/** Versions of which it is asked where they ran. */
+const RAN = 20;
+
+/** @type {[string, string][]} */
+const TABS = [['text', 'Text'], ['history', 'History'], ['differences', 'Differences'], ['runs', 'Where it ran']];
 
 export class FileView extends HTMLElement {
   subject = '';
   /** @type {(permission: string) => boolean} */ may = () => false;
-  tab = 'text';
+  /** What is open is part of the address. */
+  tab = TABS.find(([name]) => location.hash === `#${name}`)?.[0] ?? 'text';
   leaving = new AbortController();
 
   async connectedCallback() {
-    document.addEventListener('jumpbag-changed', () => this.load(), { signal: this.leaving.signal });
-    await this.load();
-    follow(this.leaving.signal, () => this.load());
+    await follow(this.leaving.signal, () => this.load());
   }
 
   disconnectedCallback() {
@@ -35,12 +42,13 @@ export class FileView extends HTMLElement {
     try {
       const answer = await call(fileAt(this.subject), { signal });
       const file = await answer.json();
-      const fresh = this.file?.version !== file.version || this.file?.id !== file.id || this.file?.legalHold !== file.legalHold;
+      const fresh = this.tag !== answer.headers.get('ETag');
       this.tag = answer.headers.get('ETag') ?? '';
       this.file = file;
       if (fresh) this.draw();
     } catch (error) {
       if (signal.aborted) return;
+      this.tag = undefined;
       const gone = error instanceof ApiError && error.status === 404;
       fill(this, h('div', { class: 'page' }, gone
         ? h('div', { class: 'card empty' }, h('h1', {}, 'This file is not in the library'), h('p', {}, `${this.subject} was deleted, or never was there. A deleted file is kept for a while.`), h('a', { href: '/deleted' }, 'To the deleted files'))
@@ -53,13 +61,16 @@ export class FileView extends HTMLElement {
     const manage = this.may('Library.Manage');
     const content = `${fileAt(file.fileName)}/content`;
     const digest = h('button', { class: 'plain', 'aria-label': 'Copy the SHA-256', onclick: () => navigator.clipboard.writeText(file.sha256).then(() => toast('SHA-256 copied')) }, icon('copy'));
+    this.hold = h('span', {}, file.legalHold && held());
+    if (file.legalHold) this.reason();
     this.place = h('div', { role: 'tabpanel' });
     this.tabs = h('div', { class: 'tabs', role: 'tablist', onkeydown: (/** @type {KeyboardEvent} */ event) => this.key(event) });
     fill(this, h('div', { class: 'page' },
       h('p', { class: 'small' }, h('a', { href: '/' }, 'Library'), ' / ', file.fileName),
-      h('div', { class: 'head' }, h('h1', {}, file.fileName), h('div', { class: 'row' },
+      h('div', { class: 'head' }, h('div', { class: 'row' }, h('h1', {}, file.fileName), this.hold), h('div', { class: 'row' },
         h('a', { class: 'button', href: content, download: file.fileName }, icon('download'), 'Download'),
         manage && h('button', { onclick: () => this.edit() }, 'Edit'),
+        manage && h('button', { onclick: () => holdDialog(file, fileAt(file.fileName), () => this.load()) }, icon('lock'), file.legalHold ? 'Lift hold' : 'Hold'),
         manage && h('button', { class: 'danger', onclick: () => this.remove() }, icon('trash'), 'Delete'))),
       h('div', { class: 'card pad' }, h('dl', { class: 'facts' },
         fact('Description', file.description), fact('Parameters', file.parametersDescription),
@@ -67,17 +78,27 @@ export class FileView extends HTMLElement {
         fact('Platforms', file.platforms.join(', ')), fact('Category', file.category), fact('Instructions', file.instructions),
         fact('Size', `${size(file.size)} (${file.size.toLocaleString()} bytes)`),
         fact('SHA-256', [h('code', {}, file.sha256), digest]),
-        fact('Version', [`${file.version}, `, time(file.lastUpdatedTime)]), fact('First uploaded', [time(file.creationTime), ` by ${file.createdBy}`]),
-        fact('Legal hold', file.legalHold && 'yes: no version of it is removed'))),
+        fact('Version', [`${file.version}, `, time(file.lastUpdatedTime)]), fact('First uploaded', [time(file.creationTime), ` by ${file.createdBy}`]))),
       h('div', { class: 'card' }, this.tabs, this.place)));
     this.open(this.tab);
+  }
+
+  /** The audit log knows why a file is held, for those who may read it. */
+  async reason() {
+    if (!this.may('Audit.Read')) return;
+    const place = this.hold;
+    const name = this.file.fileName.replaceAll("'", "''");
+    const query = `$filter=${encodeURIComponent(`action eq 'library.hold' and target eq '${name}'`)}&$orderby=number%20desc&$top=1`;
+    const { value } = await get(`/api/audit?${query}`, { signal: this.leaving.signal }).catch(() => ({ value: [] }));
+    if (value.length > 0) fill(place, held(value[0].after?.reason));
   }
 
   /** @param {string} tab */
   async open(tab) {
     this.tab = tab;
+    history.replaceState(null, '', tab === 'text' ? location.pathname : `#${tab}`);
     const runs = this.may('Machine.Read.All') || this.may('Machine.ReadWrite.All') || this.may('Machine.Read') || this.may('Machine.LiveResponse');
-    const tabs = [['text', 'Text'], ['history', 'History'], ['differences', 'Differences'], ...(runs ? [['runs', 'Where it ran']] : [])];
+    const tabs = TABS.filter(([name]) => runs || name !== 'runs');
     fill(this.tabs, tabs.map(([name, title]) => h('button', { role: 'tab', 'aria-selected': String(name === tab), tabindex: name === tab ? 0 : -1, 'data-name': name, onclick: () => this.open(name) }, title)));
     const place = /** @type {Element} */ (this.place);
     place.setAttribute('aria-label', tabs.find(([name]) => name === tab)?.[1] ?? '');
@@ -117,16 +138,16 @@ export class FileView extends HTMLElement {
 
   async history() {
     const manage = this.may('Library.Manage');
-    const rows = (await this.versions()).map((version) => h('tr', {},
-      h('td', { class: 'number' }, version.version), h('td', {}, time(version.creationTime)), h('td', {}, version.createdBy),
-      h('td', {}, CAUSES[/** @type {'uploaded'} */ (version.cause)] ?? version.cause, version.changed.length > 0 && h('span', { class: 'faint' }, ` (${version.changed.join(', ')})`)),
-      h('td', { class: 'number' }, size(version.size)), h('td', {}, h('code', {}, version.sha256.slice(0, 12))),
-      h('td', {}, h('span', { class: 'row' },
+    const rows = (await this.versions()).map((version) => [
+      version.version, time(version.creationTime), version.createdBy,
+      [CAUSES[/** @type {'uploaded'} */ (version.cause)] ?? version.cause, version.changed.length > 0 && h('span', { class: 'faint' }, ` (${version.changed.join(', ')})`)],
+      size(version.size), h('code', {}, version.sha256.slice(0, 12)),
+      h('span', { class: 'row tight' },
         h('a', { class: 'button', href: `${fileAt(this.file.fileName)}/versions/${version.version}/content`, download: version.fileName, 'aria-label': `Download version ${version.version}` }, icon('download')),
         manage && version.state !== 'current' && h('button', { onclick: () => this.restore(version.version) }, icon('restore'), 'Restore'),
-        version.state === 'current' && h('span', { class: 'tag good' }, 'current')))));
-    return h('div', { class: 'grid' }, h('table', {},
-      h('thead', {}, h('tr', {}, ['Version', 'When', 'Who', 'What', 'Size', 'SHA-256', ''].map((title) => h('th', { scope: 'col' }, title || h('span', { class: 'visually-hidden' }, 'Actions'))))), h('tbody', {}, rows)));
+        version.state === 'current' && h('span', { class: 'tag good' }, 'current')),
+    ]);
+    return plain('History', ['#Version', 'When', 'Who', 'What', '#Size', 'SHA-256', ''], rows);
   }
 
   async differences() {
@@ -157,16 +178,18 @@ export class FileView extends HTMLElement {
 
   async runs() {
     const versions = await this.versions();
-    const runs = await Promise.all(versions.slice(0, 20).map(async ({ version }) => {
+    const runs = await Promise.all(versions.slice(0, RAN).map(async ({ version }) => {
       const found = await all(`${fileAt(this.file.fileName)}/versions/${version}/runs`, { signal: this.leaving.signal });
       return found.map((action) => ({ version, action }));
     }));
     const rows = runs.flat().sort((a, b) => b.action.creationDateTimeUtc.localeCompare(a.action.creationDateTimeUtc));
     if (rows.length === 0) return h('p', { class: 'pad' }, 'No machine was asked to run it yet.');
-    return h('div', { class: 'grid' }, h('table', {},
-      h('thead', {}, h('tr', {}, ['When', 'Machine', 'Version', 'Status', 'By'].map((title) => h('th', { scope: 'col' }, title)))),
-      h('tbody', {}, rows.map(({ version, action }) => h('tr', {},
-        h('td', {}, h('a', { href: `/actions/${action.id}` }, time(action.creationDateTimeUtc))), h('td', {}, action.computerDnsName), h('td', {}, version), h('td', {}, action.status), h('td', {}, action.requestor))))));
+    return [
+      versions.length > RAN && h('p', { class: 'pad faint' }, `Of the newest ${RAN} versions.`),
+      plain('Where it ran', ['When', 'Machine', '#Version', 'Status', 'By'], rows.map(({ version, action }) => [
+        h('a', { href: `/actions/${action.id}` }, time(action.creationDateTimeUtc)), action.computerDnsName, version,
+        h('span', { class: `tag ${STATUS[/** @type {'Failed'} */ (action.status)]}` }, action.status), action.requestor])),
+    ];
   }
 
   /** @param {number} version */
@@ -174,58 +197,61 @@ export class FileView extends HTMLElement {
     await this.change(() => call(`${fileAt(this.file.fileName)}/versions/${version}/restore`, { method: 'POST', headers: { 'If-Match': this.tag ?? '' } }), `Version ${version} is back, as a new version.`);
   }
 
-  async remove() {
-    const sure = await confirm({ title: `Delete ${this.file.fileName}?`, text: 'It goes out of the library at once and can be restored from the deleted files while it is kept.', verb: 'Delete', danger: true });
-    if (sure && await this.change(() => call(fileAt(this.file.fileName), { method: 'DELETE', headers: { 'If-Match': this.tag ?? '' } }), `${this.file.fileName} was deleted.`)) go('/');
+  remove() {
+    const { fileName } = this.file;
+    ask({
+      title: `Delete ${fileName}?`,
+      fields: h('p', {}, 'It goes out of the library at once and can be restored from the deleted files while it is kept.'),
+      verb: 'Delete',
+      danger: true,
+      send: async () => {
+        await call(fileAt(fileName), { method: 'DELETE', headers: { 'If-Match': this.tag ?? '' } });
+        toast(`${fileName} was deleted.`);
+        return () => go('/');
+      },
+    });
   }
 
-  /** @param {() => Promise<unknown>} what @param {string} said */
-  async change(what, said) {
+  /** @param {() => Promise<unknown>} what @param {string} done */
+  async change(what, done) {
     try {
       await what();
-      toast(said);
+      toast(done);
       document.dispatchEvent(new CustomEvent('jumpbag-changed'));
-      return true;
     } catch (error) {
       const changed = error instanceof ApiError && error.status === 412;
-      toast(changed ? 'Somebody changed it meanwhile: look at it again first.' : error instanceof Error ? error.message : String(error));
+      toast(changed ? 'Somebody changed it meanwhile: look at it again first.' : said(error));
       await this.load();
-      return false;
     }
   }
 
   edit() {
-    const file = this.file;
+    // What was seen when it began: whoever changed it meanwhile is not overwritten.
+    const { file, tag = '' } = this;
     const text = (/** @type {string} */ name, /** @type {string | null} */ value) => h('input', { name, value: value ?? '' });
     const area = h('textarea', { name: 'instructions' });
     area.value = file.instructions ?? '';
     const boxes = ['windows', 'linux', 'macos'].map((name) => h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'platforms', value: name, checked: file.platforms.includes(name) }), name));
-    const problem = h('div');
-    const element = dialog(`Edit ${file.fileName}`, (close) => {
-      const form = h('form', { onsubmit: async (/** @type {SubmitEvent} */ event) => {
-        event.preventDefault();
-        const said = new FormData(form);
-        const value = (/** @type {string} */ name) => String(said.get(name) ?? '').trim() || null;
+    ask({
+      title: `Edit ${file.fileName}`,
+      fields: [
+        field('Description', text('description', file.description)),
+        field('Parameters', text('parametersDescription', file.parametersDescription)),
+        field('Tags, with commas between', text('tags', file.tags.join(', '))),
+        h('fieldset', { class: 'row' }, h('legend', { class: 'small' }, 'Platforms'), boxes),
+        field('Category', text('category', file.category)),
+        field('Instructions', area),
+      ],
+      verb: 'Save',
+      send: async (form) => {
+        const value = (/** @type {string} */ name) => String(form.get(name) ?? '').trim() || null;
         const patch = {
           description: value('description'), parametersDescription: value('parametersDescription'), category: value('category'), instructions: value('instructions'),
-          tags: String(said.get('tags')).split(',').map((tag) => tag.trim()).filter(Boolean), platforms: said.getAll('platforms'),
+          tags: String(form.get('tags')).split(',').map((tag) => tag.trim()).filter(Boolean), platforms: form.getAll('platforms'),
         };
-        try {
-          await call(fileAt(file.fileName), { method: 'PATCH', json: patch, headers: { 'If-Match': this.tag ?? '' } });
-          element.close();
-          document.dispatchEvent(new CustomEvent('jumpbag-changed'));
-        } catch (error) {
-          fill(problem, wrong(error));
-        }
-      } },
-      h('label', { class: 'field' }, 'Description', text('description', file.description)),
-      h('label', { class: 'field' }, 'Parameters', text('parametersDescription', file.parametersDescription)),
-      h('label', { class: 'field' }, 'Tags, with commas between', text('tags', file.tags.join(', '))),
-      h('fieldset', { class: 'row' }, h('legend', { class: 'small' }, 'Platforms'), boxes),
-      h('label', { class: 'field' }, 'Category', text('category', file.category)),
-      h('label', { class: 'field' }, 'Instructions', area), problem,
-      h('div', { class: 'foot' }, h('button', { type: 'button', onclick: close }, 'Cancel'), h('button', { class: 'main', type: 'submit' }, 'Save')));
-      return form;
+        await call(fileAt(file.fileName), { method: 'PATCH', json: patch, headers: { 'If-Match': tag } });
+        document.dispatchEvent(new CustomEvent('jumpbag-changed'));
+      },
     });
   }
 }

@@ -19,7 +19,7 @@ const PLATFORMS = { windows: 'Windows', linux: 'Linux', macos: 'macOS' };
 const columns = () => [
   { name: 'fileName', title: 'Name', key: (file) => file.fileName, cell: (file) => [
     h('a', { href: `/files/${encodeURIComponent(file.fileName)}`, tabindex: -1 }, file.fileName),
-    file.legalHold && h('span', { title: 'Under a legal hold' }, ' ', icon('lock')),
+    file.legalHold && h('span', { title: 'Under a legal hold' }, ' ', icon('lock'), h('span', { class: 'visually-hidden' }, 'under a legal hold')),
   ] },
   { name: 'description', title: 'Description', key: (file) => file.description ?? '', cell: (file) => h('span', { title: file.description ?? '' }, file.description) },
   { name: 'tags', title: 'Tags', key: (file) => file.tags.join(), cell: (file) => file.tags.map((tag) => [h('span', { class: 'tag' }, tag), ' ']) },
@@ -54,9 +54,7 @@ export class LibraryView extends HTMLElement {
       this.place));
     const { signal } = this.leaving;
     document.addEventListener('keydown', (event) => this.key(event), { signal });
-    document.addEventListener('jumpbag-changed', () => this.load(), { signal });
-    await this.load();
-    follow(signal, () => this.load());
+    await follow(signal, () => this.load());
   }
 
   disconnectedCallback() {

@@ -5,7 +5,8 @@ import { all, call } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { counted, time } from '../format.js';
 import { go } from '../main.js';
-import { dialog } from '../parts/dialog.js';
+import { ask, field } from '../parts/dialog.js';
+import { every } from '../parts/live.js';
 import { Table } from '../parts/table.js';
 import { toast, wrong } from '../parts/toast.js';
 
@@ -35,8 +36,7 @@ export class MachinesView extends HTMLElement {
     this.place = h('div');
     fill(this, h('div', { class: 'page' }, h('div', {}, h('h1', {}, 'Machines'), this.count), this.place));
     await this.load();
-    const timer = setInterval(() => this.load(), 30_000);
-    this.leaving.signal.addEventListener('abort', () => clearInterval(timer));
+    every(30_000, this.leaving.signal, () => this.load());
   }
 
   disconnectedCallback() {
@@ -76,35 +76,42 @@ function alive(machine) {
 /** Asks what to run on a machine, and runs it. @param {any} machine */
 async function runDialog(machine) {
   const files = await all('/api/libraryfiles').catch(() => []);
-  const script = h('input', { list: 'scripts', required: true, autocomplete: 'off', onchange: () => told() });
-  const args = h('input', { placeholder: 'as on a command line: -n 5 "two words"', autocomplete: 'off' });
-  const comment = h('input', { required: true, placeholder: 'Why: a case number, for example' });
-  const fetchPath = h('input', { placeholder: 'Path on the machine (optional)' });
-  const about = h('div', { class: 'small faint' });
-  const problem = h('div');
+  const about = h('div', { class: 'small faint', role: 'status' });
+  let asked = '';
   const told = async () => {
-    const file = files.find(({ fileName }) => fileName.toLowerCase() === script.value.trim().toLowerCase());
-    fill(about, file && [file.description, file.parametersDescription && h('p', {}, 'Parameters: ', h('code', {}, file.parametersDescription)), file.instructions && h('p', {}, file.instructions), await changed(file)]);
+    const named = script.value.trim().toLowerCase();
+    const file = files.find(({ fileName }) => fileName.toLowerCase() === named);
+    if (named === asked) return;
+    asked = named;
+    fill(about);
+    if (!file) return;
+    const words = [file.description && h('p', {}, file.description), file.parametersDescription && h('p', {}, 'Parameters: ', h('code', {}, file.parametersDescription)), file.instructions && h('p', { class: 'lines' }, file.instructions)];
+    fill(about, words);
+    const warning = await changed(file);
+    if (asked === named && warning) fill(about, words, warning);
   };
-  const element = dialog(`Run on ${machine.computerDnsName}`, (close) => h('form', { onsubmit: async (/** @type {SubmitEvent} */ event) => {
-    event.preventDefault();
-    const params = [{ key: 'ScriptName', value: script.value.trim() }];
-    if (args.value.trim()) params.push({ key: 'Args', value: args.value });
-    const commands = [{ type: 'RunScript', params }];
-    if (fetchPath.value.trim()) commands.push({ type: 'GetFile', params: [{ key: 'Path', value: fetchPath.value.trim() }] });
-    try {
-      const action = await (await call(`/api/machines/${machine.id}/runliveresponse`, { method: 'POST', json: { Comment: comment.value, Commands: commands } })).json();
-      element.close();
+  const script = h('input', { name: 'script', list: 'scripts', required: true, autocomplete: 'off', oninput: told });
+  ask({
+    title: `Run on ${machine.computerDnsName}`,
+    fields: [
+      field('Script of the library', script),
+      h('datalist', { id: 'scripts' }, files.map(({ fileName, description }) => h('option', { value: fileName }, description))), about,
+      field('Arguments', h('input', { name: 'args', placeholder: 'as on a command line: -n 5 "two words"', autocomplete: 'off' })),
+      field('Comment', h('input', { name: 'comment', required: true, placeholder: 'Why: a case number, for example' })),
+      field('Then fetch a file or folder', h('input', { name: 'path', placeholder: 'Path on the machine (optional)' })),
+    ],
+    verb: [icon('play'), 'Run'],
+    send: async (form) => {
+      const said = (/** @type {string} */ name) => String(form.get(name)).trim();
+      const params = [{ key: 'ScriptName', value: said('script') }];
+      if (said('args')) params.push({ key: 'Args', value: said('args') });
+      const commands = [{ type: 'RunScript', params }];
+      if (said('path')) commands.push({ type: 'GetFile', params: [{ key: 'Path', value: said('path') }] });
+      const action = await (await call(`/api/machines/${machine.id}/runliveresponse`, { method: 'POST', json: { Comment: said('comment'), Commands: commands } })).json();
       toast(`Asked ${machine.computerDnsName}.`);
-      go(`/actions/${action.id}`);
-    } catch (error) {
-      fill(problem, wrong(error));
-    }
-  } },
-  h('label', { class: 'field' }, 'Script of the library', script),
-  h('datalist', { id: 'scripts' }, files.map(({ fileName, description }) => h('option', { value: fileName }, description))), about,
-  h('label', { class: 'field' }, 'Arguments', args), h('label', { class: 'field' }, 'Comment', comment), h('label', { class: 'field' }, 'Then fetch a file or folder', fetchPath), problem,
-  h('div', { class: 'foot' }, h('button', { type: 'button', onclick: close }, 'Cancel'), h('button', { class: 'main', type: 'submit' }, icon('play'), 'Run'))));
+      return () => go(`/actions/${action.id}`);
+    },
+  });
 }
 
 /** A word of warning where the text is not the one that ran last. @param {any} file */
@@ -116,7 +123,7 @@ async function changed(file) {
     if (await ran(versions[0])) return null;
     for (const version of versions.slice(1, 10)) {
       if (version.sha256 !== file.sha256 && await ran(version)) {
-        return h('p', { class: 'notice warn' }, `Its text has changed since it last ran, as version ${version.version}. `, h('a', { href: `/files/${encodeURIComponent(file.fileName)}` }, 'Look at the differences'));
+        return h('p', { class: 'notice warn' }, `Its text has changed since it last ran, as version ${version.version}. `, h('a', { href: `/files/${encodeURIComponent(file.fileName)}#differences`, target: '_blank' }, 'Look at the differences in another tab'));
       }
     }
   } catch { /* Whoever may not see runs is not warned. */ }

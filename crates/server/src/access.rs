@@ -4,8 +4,10 @@
 mod attempts;
 pub mod clients;
 pub mod devices;
+pub mod external;
 pub mod grants;
 pub mod keys;
+pub mod setup;
 pub mod sign_in;
 mod standing;
 pub mod users;
@@ -18,6 +20,7 @@ use arc_swap::ArcSwap;
 use jumpbag_wire::time::Timestamp;
 use tokio::sync::Semaphore;
 
+use sign_in::SignedIn;
 use standing::Standing;
 
 use crate::auth::caller::Caller;
@@ -33,6 +36,7 @@ use crate::auth::throttle::Throttle;
 use crate::auth::verify::{AuthError, Verifier};
 use crate::catalog::Catalog;
 use crate::catalog::audit::Actor;
+use crate::catalog::external_sessions::ExternalSessionRow;
 use crate::config::Settings;
 use crate::error::Error;
 
@@ -115,17 +119,46 @@ impl Access {
         self.standing.confirm(&self.catalog, &self.tenant, caller, now).await
     }
 
-    /// The user who has signed in at the console with this cookie.
+    /// Who has signed in at the console with this cookie.
     ///
     /// # Errors
     /// `Unauthorized` when the session is over.
     pub async fn caller_with(&self, cookie: &Hidden, now: Timestamp) -> Result<Arc<Caller>, Error> {
-        let signed = self.session(cookie, now).await?.ok_or_else(|| Error::Unauthorized {
+        let tenant = &self.tenant.id;
+        if let Some(SignedIn { user, .. }) = self.session(cookie, now).await? {
+            let caller = Caller::signed_in(tenant, Some(tenant), user.id, user.permissions);
+            return Ok(Arc::new(caller.called(user.display_name, user.name)));
+        }
+        if let Some(session) = self.external(cookie, now).await? {
+            let ExternalSessionRow { issuer, tenant, user, permissions, display_name, login, .. } = session;
+            let caller = Caller::signed_in(&issuer, tenant.as_deref(), user, permissions);
+            return Ok(Arc::new(caller.called(display_name, login)));
+        }
+        Err(Error::Unauthorized {
             message: "Unauthorized request - reason of failure: the session is over".into(),
             challenge: "Bearer error=\"invalid_token\", error_description=\"the session is over\"".into(),
-        })?;
-        let user = signed.user;
-        Ok(Arc::new(Caller::user(&self.tenant.id, user.id, user.display_name, user.name, user.permissions)))
+        })
+    }
+
+    /// Ends the session at the console with this cookie, whoever's it is.
+    ///
+    /// # Errors
+    /// Failures of the server.
+    pub async fn leave(
+        &self,
+        cookie: &Hidden,
+        address: IpAddr,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        if let Some(signed) = self.session(cookie, now).await? {
+            let actor = self.actor(&signed, address, request_id);
+            return self.sign_out(&signed, actor, now).await;
+        }
+        match self.external(cookie, now).await? {
+            Some(session) => self.leave_from(session, address, request_id, now).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads the keys again when what is known is old; whether they are others now.

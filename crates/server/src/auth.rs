@@ -15,6 +15,7 @@ pub mod jwt;
 pub mod keys;
 pub mod password;
 pub mod permission;
+pub mod provider;
 pub mod refusal;
 pub mod request;
 pub mod scope;

@@ -15,15 +15,15 @@ use crate::auth::totp;
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::sessions::{self, SessionRow};
 use crate::catalog::users::UserRow;
-use crate::catalog::{Catalog, CatalogError, devices, grants, users as rows};
+use crate::catalog::{Catalog, CatalogError, devices, external_sessions, grants, setup, users as rows};
 use crate::error::Error;
 use jumpbag_wire::hex::hex;
 
 /// A session ends when it was not used for this long, and when it is this old. In seconds.
-const IDLE: i64 = 3600;
+pub(super) const IDLE: i64 = 3600;
 const OLDEST: i64 = 12 * 3600;
 /// Uses of a session are written down this often.
-const TOUCH: i64 = 60;
+pub(super) const TOUCH: i64 = 60;
 /// Passwords that are checked at a time, each with 19 MiB, and attempts that may wait for it.
 const CHECKS: usize = 2;
 const QUEUE: usize = 64;
@@ -308,6 +308,8 @@ pub async fn forget(catalog: &Catalog, now: Timestamp) -> Result<(), Error> {
                 sessions::forget(tx, idle, old, now.plus_secs(-OLDEST)).await?;
                 grants::forget(tx, now).await?;
                 devices::forget(tx, now).await?;
+                setup::forget(tx, now).await?;
+                external_sessions::forget(tx, idle, now).await?;
                 Ok(rows::forget_failures(tx, now.plus_secs(-MEMORY)).await?)
             })
         })

@@ -10,7 +10,7 @@ use crate::auth::secret::Hidden;
 use crate::auth::totp;
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::users::{self, NewUser, UserRow};
-use crate::catalog::{Catalog, Tx};
+use crate::catalog::{Catalog, Tx, setup};
 use crate::error::Error;
 
 /// Somebody to be added.
@@ -47,6 +47,11 @@ pub async fn named(catalog: &Catalog, name: &str) -> Result<Option<UserRow>, Err
     catalog.read(move |tx| Box::pin(async move { Ok(users::named(tx, &name).await?) })).await
 }
 
+/// Whether anybody can sign in with a password.
+pub async fn any(catalog: &Catalog) -> Result<bool, Error> {
+    catalog.read(|tx| Box::pin(async move { Ok(users::any(tx).await?) })).await
+}
+
 pub async fn all(catalog: &Catalog) -> Result<Vec<UserRow>, Error> {
     catalog.snapshot(|tx| Box::pin(async move { Ok(users::all(tx).await?) })).await
 }
@@ -56,6 +61,27 @@ pub async fn all(catalog: &Catalog) -> Result<Vec<UserRow>, Error> {
 /// # Errors
 /// `InvalidInput` when the name is taken, or a value cannot be.
 pub async fn add(catalog: &Catalog, new: Person, actor: Actor, now: Timestamp) -> Result<Added, Error> {
+    insert(catalog, None, new, actor, now).await
+}
+
+/// Adds the first user, and uses up the link whose code has this SHA-256.
+pub(super) async fn add_by_link(
+    catalog: &Catalog,
+    link: String,
+    new: Person,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Added, Error> {
+    insert(catalog, Some(link), new, actor, now).await
+}
+
+async fn insert(
+    catalog: &Catalog,
+    link: Option<String>,
+    new: Person,
+    actor: Actor,
+    now: Timestamp,
+) -> Result<Added, Error> {
     check_name(&new.name)?;
     let display_name = new.display_name.clone().unwrap_or_else(|| new.name.clone());
     check_display_name(&display_name)?;
@@ -70,6 +96,11 @@ pub async fn add(catalog: &Catalog, new: Person, actor: Actor, now: Timestamp) -
         .write(move |tx| {
             Box::pin(async move {
                 let turn = audit::turn(tx).await?;
+                if let Some(link) = &link
+                    && !setup::take(tx, link, now).await?
+                {
+                    return Err(super::setup::spent());
+                }
                 let user = NewUser {
                     id: &id,
                     name: &new.name,

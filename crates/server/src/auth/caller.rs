@@ -123,26 +123,25 @@ impl Caller {
         })
     }
 
-    /// A user of this server, who has signed in here.
-    pub fn user(
-        tenant: &str,
-        id: String,
-        display_name: String,
-        name: String,
-        granted: Vec<String>,
-    ) -> Caller {
+    /// A user who has signed in at the console, for whom this tenant or an issuer elsewhere vouched.
+    pub fn signed_in(realm: &str, tenant: Option<&str>, id: String, granted: Vec<String>) -> Caller {
         Caller {
             kind: Kind::User { id: id.clone() },
+            display_name: id.clone(),
+            requestor: id.clone(),
             id,
-            display_name,
-            requestor: name,
-            tenant: Some(tenant.to_owned()),
+            tenant: tenant.map(str::to_owned),
             issuer: String::new(),
             granted,
             client: None,
             epoch: None,
-            realm: tenant.to_owned(),
+            realm: realm.to_owned(),
         }
+    }
+
+    /// The same under the names that people see, and that the user signs in with.
+    pub fn called(self, display_name: String, login: String) -> Caller {
+        Caller { display_name, requestor: login, ..self }
     }
 
     pub fn has(&self, permission: Permission) -> bool {

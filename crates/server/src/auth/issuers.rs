@@ -12,6 +12,7 @@ use super::audience;
 use super::caller::{Caller, Reading};
 use super::jwks::{KeySet, KeySource, may_fetch};
 use super::jwt::{Claims, Jws};
+use super::provider::{Provider, SignInConfig};
 use super::verify::AuthError;
 
 /// One issuer, as the settings describe it.
@@ -40,6 +41,8 @@ pub struct IssuerConfig {
     /// Allows plain http to an issuer on this very machine.
     #[serde(default)]
     pub allow_http_loopback: bool,
+    /// How people sign in to the console with it.
+    pub sign_in: Option<SignInConfig>,
 }
 
 impl IssuerConfig {
@@ -59,6 +62,7 @@ impl IssuerConfig {
         if self.audiences.iter().all(|audience| audience.trim().is_empty()) {
             problems.push("`audiences` is empty; name what `aud` of a token for this server is".to_owned());
         }
+        problems.extend(self.sign_in.iter().flat_map(SignInConfig::problems));
         problems
     }
 
@@ -84,6 +88,7 @@ pub fn clashes(configs: &[IssuerConfig]) -> Vec<String> {
 pub struct Issuer {
     config: IssuerConfig,
     keys: Arc<KeySource>,
+    provider: Option<Provider>,
 }
 
 impl Issuer {
@@ -91,7 +96,20 @@ impl Issuer {
     pub fn new(config: IssuerConfig) -> Result<Issuer, reqwest::Error> {
         let names = [&config.issuer].into_iter().chain(&config.aliases).cloned().collect();
         let keys = KeySource::new(config.discovery(), names, config.allow_http_loopback)?;
-        Ok(Issuer { config, keys: Arc::new(keys) })
+        let provider = config.sign_in.clone();
+        let provider = provider.map(|sign_in| Provider::new(sign_in, config.allow_http_loopback));
+        let provider = provider.transpose()?;
+        Ok(Issuer { config, keys: Arc::new(keys), provider })
+    }
+
+    /// The name that its callers are filed under.
+    pub fn name(&self) -> &str {
+        &self.config.issuer
+    }
+
+    /// What people sign in with, and where it says what it is.
+    pub fn provider(&self) -> Option<(&Provider, &KeySource)> {
+        self.provider.as_ref().map(|provider| (provider, self.keys.as_ref()))
     }
 
     /// Every `iss` this issuer goes by.
@@ -113,6 +131,34 @@ impl Issuer {
         let keys = self.keys.keys(kid, now).await.ok_or(AuthError::IssuerUnavailable)?;
         check_signature(jws, &keys)?;
         Ok((Caller::from_claims(&jws.claims, &self.reading())?, keys.generation))
+    }
+
+    /// Who an id token says has signed in. It must be for `client`, and have the `nonce` that went out.
+    pub async fn signed_in(
+        &self,
+        id_token: &str,
+        client: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<Caller, AuthError> {
+        let jws = Jws::parse(id_token)?;
+        jws.claims.lifetime()?.covers(now)?;
+        if !jws.claims.text("iss").is_some_and(|iss| self.names().any(|name| name == iss)) {
+            return Err(AuthError::Issuer);
+        }
+        let audiences = jws.claims.audiences()?;
+        let party = jws.claims.get("azp").is_none_or(|party| party.as_str() == Some(client));
+        if !audiences.contains(&client) || !party {
+            return Err(AuthError::Audience);
+        }
+        if jws.claims.text("nonce") != Some(nonce) {
+            return Err(AuthError::Nonce);
+        }
+        self.check_tenant(&jws.claims)?;
+        let keys =
+            self.keys.keys(jws.header.kid.as_deref(), now).await.ok_or(AuthError::IssuerUnavailable)?;
+        check_signature(&jws, &keys)?;
+        Ok(Caller::from_claims(&jws.claims, &self.reading())?)
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
@@ -170,6 +216,7 @@ mod tests {
             discovery_url: None,
             tenant: None,
             allow_http_loopback: false,
+            sign_in: None,
         }
     }
 

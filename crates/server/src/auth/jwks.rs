@@ -235,38 +235,69 @@ impl KeySource {
     }
 
     async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
-        #[derive(Deserialize)]
-        struct Discovery {
-            issuer: String,
-            jwks_uri: String,
-        }
+        let found = self.describe().await?;
+        let keys = found.text("jwks_uri").ok_or_else(|| self.content("a document with `jwks_uri`"))?;
+        self.get(keys).await
+    }
+
+    /// What the issuer says of itself.
+    pub(super) async fn describe(&self) -> Result<Description, FetchError> {
         let text = self.get(&self.discovery).await?;
-        let content = |what| FetchError::Content { url: self.discovery.clone(), what };
-        let found: Discovery =
-            serde_json::from_slice(&text).map_err(|_| content("a document with `issuer` and `jwks_uri`"))?;
-        if !self.issuers.iter().any(|known| known.trim_end_matches('/') == found.issuer.trim_end_matches('/'))
-        {
-            return Err(content("for the configured issuer"));
+        let found = serde_json::from_slice(&text).map(Description);
+        let found = found.map_err(|_| self.content("a document with `issuer`"))?;
+        let name = found.text("issuer").ok_or_else(|| self.content("a document with `issuer`"))?;
+        if !self.issuers.iter().any(|known| known.trim_end_matches('/') == name.trim_end_matches('/')) {
+            return Err(self.content("for the configured issuer"));
         }
-        self.get(&found.jwks_uri).await
+        Ok(found)
+    }
+
+    fn content(&self, what: &'static str) -> FetchError {
+        FetchError::Content { url: self.discovery.clone(), what }
     }
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let allowed = Url::parse(url).ok().filter(|url| may_fetch(url, self.allow_http_loopback));
         let target = allowed.ok_or_else(|| FetchError::Address(url.to_owned()))?;
         let http = |source| FetchError::Http { url: url.to_owned(), source };
-        let mut answer = self.http.get(target).send().await.map_err(http)?;
+        let answer = self.http.get(target).send().await.map_err(http)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(FetchError::Status { url: url.to_owned(), status: answer.status().as_u16() });
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(http)? {
-            if body.len() + chunk.len() > MAX_BODY {
-                return Err(FetchError::TooLarge(url.to_owned()));
-            }
-            body.extend_from_slice(&chunk);
+        let body = limited(answer, MAX_BODY).await.map_err(http)?;
+        body.ok_or_else(|| FetchError::TooLarge(url.to_owned()))
+    }
+}
+
+/// The body of an answer; `None` when it is larger than `most`.
+pub(super) async fn limited(
+    mut answer: reqwest::Response,
+    most: usize,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len() + chunk.len() > most {
+            return Ok(None);
         }
-        Ok(body)
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// A discovery document.
+pub(super) struct Description(serde_json::Map<String, Value>);
+
+impl Description {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    pub(super) fn list(&self, name: &str) -> Option<Vec<&str>> {
+        Some(self.0.get(name)?.as_array()?.iter().filter_map(Value::as_str).collect())
+    }
+
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
     }
 }
 

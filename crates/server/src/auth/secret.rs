@@ -23,6 +23,12 @@ impl Hidden {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for Hidden {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Hidden, D::Error> {
+        String::deserialize(deserializer).map(Hidden)
+    }
+}
+
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[hidden]")

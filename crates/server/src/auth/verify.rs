@@ -34,6 +34,8 @@ pub enum AuthError {
     Audience,
     #[error("the token is for another tenant")]
     Tenant,
+    #[error("the id token is none of this sign-in")]
+    Nonce,
     #[error("the keys of the token's issuer cannot be had now")]
     IssuerUnavailable,
 }
@@ -149,6 +151,11 @@ impl Verifier {
         self.check_own_audience(&jws.claims, iss)?;
         let reading = Reading::plain(&self.tenant.id, Some(&self.tenant.id));
         Ok((Caller::from_claims(&jws.claims, &reading)?, source))
+    }
+
+    /// The configured issuers, in the order of the settings.
+    pub fn issuers(&self) -> &[Issuer] {
+        &self.issuers
     }
 
     /// The app and the session of an id token that was made here, expired or not.

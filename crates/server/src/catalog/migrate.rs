@@ -17,6 +17,7 @@ const MIGRATIONS: &[(i64, Text)] = &[
     (5, Text::Common(include_str!("../../migrations/0005_webhooks.sql"))),
     (6, Text::Common(include_str!("../../migrations/0006_machines.sql"))),
     (7, Text::Common(include_str!("../../migrations/0007_users.sql"))),
+    (8, Text::Common(include_str!("../../migrations/0008_console.sql"))),
 ];
 
 enum Text {

@@ -75,6 +75,11 @@ pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<UserRow>, CatalogError
     }
 }
 
+/// Whether there is anybody.
+pub async fn any(tx: &mut Tx) -> Result<bool, CatalogError> {
+    Ok(tx.first("select 1 from users where removed_at is null limit 1", &[]).await?.is_some())
+}
+
 pub async fn all(tx: &mut Tx) -> Result<Vec<UserRow>, CatalogError> {
     let mut found = Vec::new();
     for row in tx.query(&format!("{USER} order by name_key"), &[]).await? {

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 
 use super::{Failure, room};
 use crate::access::clients::{self, By, NewClient, Registered};
+use crate::access::setup;
 use crate::app::{App, Stores};
 use crate::auth::permission::Permission;
+use crate::auth::secret::Hidden;
 use crate::catalog::LOG_TARGET;
-use crate::catalog::clients::ClientRow;
 use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
 use crate::webhooks::deliver;
@@ -54,7 +55,7 @@ pub async fn run(mut settings: Settings) -> Result<(), Failure> {
     let now = Timestamp::now();
     let (_, fresh) = clients::tenant(&stores.catalog, now).await?;
     let app = Arc::new(App::new(settings, stores, now).await?);
-    let first = if fresh { Some(first_client(&app, now).await?) } else { None };
+    let first = if fresh { Some(First::make(&app, now).await?) } else { None };
 
     let (stop, stopped) = watch::channel(false);
     let config = identity.as_ref().map(|identity| Arc::clone(&identity.config));
@@ -122,22 +123,32 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
     listener.local_addr().map_err(|e| Failure::Said(e.to_string()))
 }
 
-async fn first_client(app: &App, now: Timestamp) -> Result<Registered, Failure> {
-    let new = NewClient {
-        id: None,
-        name: "first client".into(),
-        permissions: vec![Permission::LibraryManage],
-        secret: None,
-        certificate: None,
-        expires: None,
-        public: false,
-        redirects: Vec::new(),
-    };
-    Ok(clients::add(&app.catalog, new, By::operator("serve"), now).await?)
+/// What a first start makes, and shows once.
+struct First {
+    client: Registered,
+    /// The code of the link to the first user.
+    setup: Hidden,
+}
+
+impl First {
+    async fn make(app: &App, now: Timestamp) -> Result<First, Failure> {
+        let new = NewClient {
+            id: None,
+            name: "first client".into(),
+            permissions: vec![Permission::LibraryManage],
+            secret: None,
+            certificate: None,
+            expires: None,
+            public: false,
+            redirects: Vec::new(),
+        };
+        let client = clients::add(&app.catalog, new, By::operator("serve"), now).await?;
+        Ok(First { client, setup: setup::offer(&app.catalog, now).await? })
+    }
 }
 
 /// What a person needs to know first.
-async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), Failure> {
+async fn welcome(app: &App, url: &str, first: Option<First>) -> Result<(), Failure> {
     let (files, _) = app.library.size().await?;
     let database = app.settings.database_url.as_ref().map_or_else(
         || app.settings.data_dir.join("catalog.db").display().to_string(),
@@ -149,10 +160,10 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
     say!("database: {database}, blobs: {blobs}, files in the library: {files}");
-    let Some(Registered { tenant, client: ClientRow { id: client_id, .. }, secret: Some(secret) }) = first
-    else {
+    let Some(First { client: Registered { tenant, client, secret: Some(secret) }, setup }) = first else {
         return Ok(());
     };
+    let client_id = client.id;
     let curl = if app.settings.tls == Tls::SelfSigned {
         format!("curl -s --cacert {}", app.settings.data_dir.join("tls/cert.pem").display())
     } else {
@@ -160,7 +171,13 @@ async fn welcome(app: &App, url: &str, first: Option<Registered>) -> Result<(), 
     };
     say!(
         r#"
-First start: this app registration may manage the library. Its secret is shown only now.
+First start. Two ways in, shown only now.
+
+For people: open this within a day, and choose a name and a password.
+
+  {front}/setup?code={setup}
+
+For programs: this app registration may manage the library.
 
   tenant         {tenant}
   client id      {client_id}
@@ -172,6 +189,8 @@ Try it: get a token, upload a file, list the library.
   echo 'Get-Process' > triage.ps1; {curl} {url}/api/libraryfiles -H "Authorization: Bearer $TOKEN" -F file=@triage.ps1 -F Description='First script' -F OverrideIfExists=true
   {curl} {url}/api/libraryfiles -H "Authorization: Bearer $TOKEN"
 "#,
+        front = app.settings.public_url.as_deref().unwrap_or(url),
+        setup = setup.reveal(),
         secret = secret.reveal()
     );
     Ok(())

@@ -405,6 +405,16 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
         }
         // Not a table, but it may hold a secret all the same.
         ("blob_options", _) => "***".into(),
+        ("issuers", toml::Value::Array(issuers)) => {
+            let mut issuers = issuers.clone();
+            for secret in
+                issuers.iter_mut().filter_map(|issuer| issuer.get_mut("sign_in")?.get_mut("client_secret"))
+            {
+                *secret = "***".into();
+            }
+            toml::Value::Array(issuers).to_string()
+        }
+        ("issuers", _) => "***".into(),
         _ => value.to_string(),
     }
 }

@@ -12,14 +12,14 @@ use jumpbag_wire::time::Timestamp;
 use super::browser::{Browser, Form, with_cookies};
 use super::edge::Context;
 use super::name::TenantName;
-use super::page::{Fields, Page, sign_in_fields};
+use super::page::Page;
+use super::sign_in::{self, Asking};
 use crate::access::grants::Authorizing;
-use crate::access::sign_in::{Attempt, Origin, Outcome, SignedIn};
+use crate::access::sign_in::SignedIn;
 use crate::app::App;
 use crate::auth::authorize::{Details, Prompt, Refused, with_query};
 use crate::auth::discovery;
 use crate::auth::scope::Scope;
-use crate::auth::secret::Hidden;
 use crate::error::Error;
 
 /// An app asks for a user's sign-in.
@@ -62,9 +62,9 @@ pub async fn authorize(
         Err(refused) => return Ok(turned_away(&app, &context, &asked, refused)),
     };
     let browser = Browser::of(&headers, &context);
-    let signed = match &browser.session {
-        Some(cookie) if details.prompt != Prompt::Login => app.access.session(cookie, now).await?,
-        _ => None,
+    let signed = match details.prompt {
+        Prompt::Login => None,
+        _ => sign_in::signed_in(&app, &browser, now).await?,
     };
     let fresh =
         |signed: &SignedIn| details.max_age.is_none_or(|age| now <= signed.session.created_at.plus_secs(age));
@@ -113,7 +113,7 @@ pub async fn sign_in(
         Ok(wants) => wants,
         Err(refused) => return Ok(turned_away(&app, &context, &asked, refused)),
     };
-    match attempt(&app, &context, &browser, &form, &asked.client.client_id, now).await {
+    match sign_in::attempt(&app, &context, &browser, &form, &asked.client.client_id, now).await {
         Ok((signed, cookie)) => {
             let answer = back(&app, &context, &asked, details, scope, &signed, now).await?;
             Ok(with_cookies(answer, browser.begin(&cookie)))
@@ -122,42 +122,6 @@ pub async fn sign_in(
             Ok(sign_in_page(&browser, &asked, query, form.get("username"), Some(&failure)))
         }
         Err(failure) => Err(failure),
-    }
-}
-
-/// Signs somebody in with what stands in a form.
-///
-/// # Errors
-/// `Forbidden` and `TooManyRequests`, to be told on the page; failures of the server.
-pub async fn attempt(
-    app: &App,
-    context: &Context,
-    browser: &Browser,
-    form: &Form,
-    for_app: &str,
-    now: Timestamp,
-) -> Result<(SignedIn, Hidden), Error> {
-    let attempt = Attempt {
-        name: form.get("username").trim().to_owned(),
-        password: Hidden::new(form.get("password")),
-        code: form.get("code").to_owned(),
-    };
-    let origin = Origin {
-        address: context.address,
-        request_id: context.id.clone(),
-        former: browser.session.clone(),
-        app: for_app.to_owned(),
-    };
-    match app.access.sign_in(attempt, origin, now).await? {
-        Outcome::In(signed, cookie) => {
-            let _ = context.caller.set(format!("user {}", signed.user.id));
-            Ok((*signed, cookie))
-        }
-        Outcome::Wrong => Err(Error::Forbidden("Name, password or one-time code is wrong.".into())),
-        Outcome::Wait(seconds) => Err(Error::TooManyRequests(
-            format!("Too many failed sign-ins: wait {seconds} seconds and try again."),
-            seconds.unsigned_abs(),
-        )),
     }
 }
 
@@ -183,16 +147,9 @@ fn sign_in_page(
     name: &str,
     failure: Option<&Error>,
 ) -> Response {
-    let (token, cookie) = browser.form();
-    let mut page = Page::new("Sign in").leading_to(&asked.asked.redirect_uri);
-    if let Some(failure) = failure {
-        page = page.alert(&failure.to_string());
-    }
-    let name: String = name.chars().take(128).collect();
-    let form = Fields::to("authorize", &token).hidden("request", query);
-    let page =
-        page.text(&format!("to go on to {}", asked.client.display_name)).form(sign_in_fields(form, &name));
-    with_cookies(page.answer(failure), cookie)
+    let page = Page::new(sign_in::TITLE).leading_to(&asked.asked.redirect_uri);
+    let page = page.text(&format!("to go on to {}", asked.client.display_name));
+    sign_in::ask(browser, page, &Asking { action: "authorize", carried: ("request", query), name, failure })
 }
 
 /// Back to the app with a code.

@@ -23,6 +23,9 @@ const MAX_TIME: Duration = Duration::from_secs(30);
 const SESSION: &str = "jumpbag-session";
 /// The same session, for the console: no other site makes a browser send it.
 const CONSOLE: &str = "jumpbag-console";
+/// What a browser carries while its user signs in elsewhere, and for how long, in seconds.
+const ERRAND: &str = "jumpbag-errand";
+const ERRAND_LASTS: u32 = 600;
 /// Binds a form to the browser that it was given to.
 const FORM: &str = "jumpbag-form";
 /// The name of a form's field with the other half.
@@ -33,6 +36,7 @@ pub struct Browser {
     secure: bool,
     pub session: Option<Hidden>,
     pub console: Option<Hidden>,
+    pub errand: Option<Hidden>,
     form: Option<Hidden>,
 }
 
@@ -46,7 +50,13 @@ impl Browser {
                 all.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
             pairs.find(|(given, _)| *given == name).map(|(_, value)| Hidden::new(value))
         };
-        Browser { secure, session: cookie(SESSION), console: cookie(CONSOLE), form: cookie(FORM) }
+        Browser {
+            secure,
+            session: cookie(SESSION),
+            console: cookie(CONSOLE),
+            errand: cookie(ERRAND),
+            form: cookie(FORM),
+        }
     }
 
     /// What stands in a form's hidden field, and the cookie that goes with it where the browser has none yet.
@@ -67,8 +77,26 @@ impl Browser {
 
     /// The cookies of a session that has begun at the console.
     pub fn begin_console(&self, session: &Hidden) -> Vec<HeaderValue> {
-        let strict = self.cookie(CONSOLE, session, "SameSite=Strict");
-        self.begin(session).into_iter().chain(strict).collect()
+        self.begin(session).into_iter().chain(self.console_cookie(session)).collect()
+    }
+
+    /// The cookies of somebody who comes back from an issuer elsewhere: at the console, and nowhere else here.
+    pub fn begin_external(&self, session: &Hidden) -> Vec<HeaderValue> {
+        self.console_cookie(session).into_iter().chain(self.come_back()).collect()
+    }
+
+    fn console_cookie(&self, session: &Hidden) -> Option<HeaderValue> {
+        self.cookie(CONSOLE, session, "SameSite=Strict")
+    }
+
+    /// The cookie that goes out with somebody who signs in elsewhere. It has to come along when that issuer sends the
+    /// browser back.
+    pub fn go_out(&self, errand: &Hidden) -> Option<HeaderValue> {
+        self.cookie(ERRAND, errand, &format!("SameSite=Lax; Max-Age={ERRAND_LASTS}"))
+    }
+
+    pub fn come_back(&self) -> Option<HeaderValue> {
+        self.cookie(ERRAND, &Hidden::new(""), "SameSite=Lax; Max-Age=0")
     }
 
     pub fn end_console(&self) -> Vec<HeaderValue> {

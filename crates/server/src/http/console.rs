@@ -1,7 +1,9 @@
 //! The console: pages and modules that are part of the program. It runs nothing that is not here, asks no other host, and
 //! does only what the public API does.
 
+pub mod external;
 pub mod session;
+pub mod setup;
 
 use std::collections::HashMap;
 use std::io::Write as _;

@@ -10,10 +10,10 @@ use http::HeaderMap;
 use jumpbag_wire::time::Timestamp;
 use url::form_urlencoded;
 
-use super::authorize::attempt;
 use super::browser::{Browser, Form, with_cookies};
 use super::edge::Context;
-use super::page::{Field, Fields, Page, sign_in_fields};
+use super::page::{Field, Fields, Page};
+use super::sign_in::{self, Asking};
 use crate::access::sign_in::SignedIn;
 use crate::app::App;
 use crate::auth::client::Client;
@@ -42,7 +42,7 @@ pub async fn device(
     let query = query.unwrap_or_default();
     let code = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "user_code");
     let code: String = code.map_or_else(String::new, |(_, code)| code.chars().take(LONGEST).collect());
-    match signed_in(&app, &browser).await? {
+    match sign_in::signed_in(&app, &browser, Timestamp::now()).await? {
         Some(signed) => Ok(code_page(&browser, &signed, &code, None)),
         None => Ok(sign_in_page(&browser, &code, "", None)),
     }
@@ -72,7 +72,7 @@ pub async fn answer(
     };
     let code: String = form.get("user_code").chars().take(LONGEST).collect();
     if form.get("decision") == "sign-in" {
-        return match attempt(&app, &context, &browser, &form, "device", now).await {
+        return match sign_in::attempt(&app, &context, &browser, &form, "device", now).await {
             Ok((signed, cookie)) => {
                 let page = code_page(&browser, &signed, &code, None);
                 Ok(with_cookies(page, browser.begin(&cookie)))
@@ -83,7 +83,7 @@ pub async fn answer(
             Err(failure) => Err(failure),
         };
     }
-    let Some(signed) = signed_in(&app, &browser).await? else {
+    let Some(signed) = sign_in::signed_in(&app, &browser, now).await? else {
         return Ok(sign_in_page(&browser, &code, "", None));
     };
     let (device, client) = match app.access.device_waiting(&code, &signed, now).await? {
@@ -114,23 +114,9 @@ pub async fn answer(
     Ok(Page::new(TITLE).text(said).answer(None))
 }
 
-async fn signed_in(app: &App, browser: &Browser) -> Result<Option<SignedIn>, Error> {
-    match &browser.session {
-        Some(cookie) => app.access.session(cookie, Timestamp::now()).await,
-        None => Ok(None),
-    }
-}
-
 fn sign_in_page(browser: &Browser, code: &str, name: &str, failure: Option<&Error>) -> Response {
-    let (token, cookie) = browser.form();
-    let mut page = Page::new("Sign in");
-    if let Some(failure) = failure {
-        page = page.alert(&failure.to_string());
-    }
-    let name: String = name.chars().take(128).collect();
-    let form = Fields::to("device", &token).hidden("user_code", code);
-    let page = page.text("to connect a device").form(sign_in_fields(form, &name));
-    with_cookies(page.answer(failure), cookie)
+    let page = Page::new(sign_in::TITLE).text("to connect a device");
+    sign_in::ask(browser, page, &Asking { action: "device", carried: ("user_code", code), name, failure })
 }
 
 fn code_page(browser: &Browser, signed: &SignedIn, code: &str, failure: Option<&Error>) -> Response {

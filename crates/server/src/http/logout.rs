@@ -14,6 +14,7 @@ use super::browser::{Browser, Form, with_cookies};
 use super::edge::Context;
 use super::name::TenantName;
 use super::page::{Fields, Page};
+use super::sign_in::signed_in;
 use crate::app::App;
 use crate::auth::authorize::with_query;
 use crate::error::Error;
@@ -91,10 +92,7 @@ async fn leave(
     };
     let (hint, client) = (get("id_token_hint"), get("client_id"));
     let leaving = app.access.leaving(hint.as_deref(), client.as_deref(), now).await?;
-    let signed = match &browser.session {
-        Some(cookie) => app.access.session(cookie, now).await?,
-        None => None,
-    };
+    let signed = signed_in(app, browser, now).await?;
     let to = get("post_logout_redirect_uri").filter(|uri| leaving.redirects.contains(uri));
     if let Some(signed) = &signed {
         let known = leaving.session.as_deref() == Some(signed.session.id.as_str());

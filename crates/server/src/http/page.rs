@@ -12,6 +12,8 @@ use crate::auth::secret::sha256;
 use crate::error::Error;
 
 const STYLE: &str = include_str!("page/style.css");
+/// The console's picture; it stands in the page because nothing may be loaded.
+const ICON: &str = include_str!("../../../../console/icon.svg");
 
 static STYLE_SOURCE: LazyLock<String> =
     LazyLock::new(|| format!("'sha256-{}'", STANDARD.encode(sha256(STYLE.as_bytes()))));
@@ -19,6 +21,7 @@ static STYLE_SOURCE: LazyLock<String> =
 /// A page under way.
 pub struct Page {
     title: String,
+    alert: String,
     body: String,
     /// Where else than here its forms may lead.
     leads_to: Option<String>,
@@ -43,7 +46,7 @@ pub fn escape(text: &str) -> String {
 
 impl Page {
     pub fn new(title: &str) -> Page {
-        Page { title: title.to_owned(), body: String::new(), leads_to: None }
+        Page { title: title.to_owned(), alert: String::new(), body: String::new(), leads_to: None }
     }
 
     /// An answer to one of its forms may send the browser there.
@@ -58,9 +61,15 @@ impl Page {
         self
     }
 
-    /// What went wrong, read out at once by screen readers.
+    /// What to type on the server.
+    pub fn command(mut self, text: &str) -> Page {
+        self.body.push_str(&format!("<p><code>{}</code></p>\n", escape(text)));
+        self
+    }
+
+    /// What went wrong: above all else, and read out at once by screen readers.
     pub fn alert(mut self, text: &str) -> Page {
-        self.body.push_str(&format!("<p class=\"alert\" role=\"alert\">{}</p>\n", escape(text)));
+        self.alert.push_str(&format!("<p class=\"alert\" role=\"alert\">{}</p>\n", escape(text)));
         self
     }
 
@@ -71,6 +80,13 @@ impl Page {
             self.body.push_str(&format!("<dt>{}</dt><dd>{}</dd>\n", escape(name), escape(value)));
         }
         self.body.push_str("</dl>\n");
+        self
+    }
+
+    /// A way to another page of ours, as big as a button. `href` is fit to stand in an address already.
+    pub fn link(mut self, label: &str, href: &str) -> Page {
+        let (label, href) = (escape(label), escape(href));
+        self.body.push_str(&format!("<p><a class=\"button\" href=\"{href}\">{label}</a></p>\n"));
         self
     }
 
@@ -88,8 +104,8 @@ impl Page {
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"robots\" content=\"noindex\">\n\
              <title>{title} · jumpbag</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
-             <p class=\"brand\">jumpbag</p>\n<h1>{title}</h1>\n{}</main>\n</body>\n</html>\n",
-            self.body
+             <p class=\"brand\">{ICON}jumpbag</p>\n<h1>{title}</h1>\n{}{}</main>\n</body>\n</html>\n",
+            self.alert, self.body
         );
         let style = STYLE_SOURCE.as_str();
         let leads_to = self.leads_to.map(|source| format!(" {source}")).unwrap_or_default();
@@ -176,33 +192,6 @@ impl Fields {
         ));
         self
     }
-}
-
-/// The fields of a sign-in.
-pub fn sign_in_fields(form: Fields, name: &str) -> Fields {
-    form.field(&Field {
-        name: "username",
-        label: "Name",
-        hint: "",
-        value: name,
-        attributes: "type=\"text\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" \
-                     maxlength=\"128\" required autofocus",
-    })
-    .field(&Field {
-        name: "password",
-        label: "Password",
-        hint: "",
-        value: "",
-        attributes: "type=\"password\" autocomplete=\"current-password\" maxlength=\"1024\" required",
-    })
-    .field(&Field {
-        name: "code",
-        label: "One-time code",
-        hint: "Leave it empty if you have not set up an authenticator app.",
-        value: "",
-        attributes: "type=\"text\" inputmode=\"numeric\" autocomplete=\"one-time-code\" maxlength=\"9\"",
-    })
-    .button("Sign in", "sign-in", "main")
 }
 
 #[cfg(test)]

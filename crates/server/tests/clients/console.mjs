@@ -1,80 +1,29 @@
 // The console in a real browser (Debian's Chromium), story by story.
 //
-// usage: node console.mjs MODULES STORY BASE NAME PASSWORD SHOTS
+// usage: node console.mjs MODULES STORY BASE NAME PASSWORD SHOTS [MORE…]
 //
 //   MODULES   the folder that has node_modules (playwright-core, axe-core)
 //   STORY     one of those below
 //   BASE      where the server is; NAME and PASSWORD are of a user who may do everything
 //   SHOTS     a folder for screenshots; `-` for none
+//   MORE      what a story needs besides: it says so itself
 //
 // The story `live` prints `ready` when somebody else may change something.
 //
 // Every story fails when the page breaks its own policy, says anything on the console that is an error, opens a dialog
 // of JavaScript, asks another host, or has something that axe-core finds wrong.
 import assert from 'node:assert/strict';
-import { createRequire } from 'node:module';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 
-const [modules, story, base, name, password, shots] = process.argv.slice(2);
-const require = createRequire(path.join(modules, 'package.json'));
-const { chromium } = require('playwright-core');
-const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8');
+import { accessible, base, browser, close, context, faults, forgiven, name, page, password, shots, signIn, upload } from './console/harness.mjs';
+import { audit } from './console/audit.mjs';
+import { budget } from './console/budget.mjs';
+import { holds } from './console/holds.mjs';
+import { machines } from './console/machines.mjs';
+import { patience } from './console/patience.mjs';
+import { pictures } from './console/pictures.mjs';
 
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
-const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: 'reduce' });
-const page = await context.newPage();
-const faults = [];
-// What the API refuses, and the pages tell in words.
-const forgiven = [/Failed to load resource: the server responded with a status of 4/];
-page.on('dialog', (dialog) => {
-  faults.push(`a dialog: ${dialog.message()}`);
-  dialog.dismiss();
-});
-page.on('pageerror', (error) => faults.push(`an error: ${error.message}`));
-page.on('console', (message) => {
-  const text = message.text();
-  if (message.type() === 'error' && !forgiven.some((pattern) => pattern.test(text))) faults.push(`the console says: ${text}`);
-});
-page.on('request', (request) => {
-  if (!request.url().startsWith(base) && !request.url().startsWith('data:') && !request.url().startsWith('blob:')) faults.push(`asks ${request.url()}`);
-});
-await page.addInitScript(() => {
-  document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
-});
-
-async function accessible(what) {
-  // Evaluated by the debugger, not as a script of the page: its policy allows none.
-  await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }));
-  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.failureSummary}`).join('; ')}`);
-  assert.deepEqual(found, [], `axe-core on ${what}`);
-}
-
-async function signIn(to = '/') {
-  await page.goto(base + to);
-  await page.getByLabel('Name').fill(name);
-  await page.getByLabel('Password').fill(password);
-  await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.getByRole('navigation', { name: 'Main' }).waitFor();
-}
-
-async function files(contents) {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'console-'));
-  return Promise.all(Object.entries(contents).map(async ([file, content]) => {
-    const place = path.join(folder, file);
-    await writeFile(place, content);
-    return place;
-  }));
-}
-
-async function upload(contents) {
-  await page.getByRole('button', { name: /^(Upload|Choose files)$/ }).first().click();
-  await page.locator('#upload-files').setInputFiles(await files(contents));
-}
-
-const close = () => page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
+const story = process.argv[3];
 
 const stories = {
   /** From nothing to a script that is read, replaced, compared and restored, without reading documentation. */
@@ -119,7 +68,7 @@ const stories = {
     // Reloaded in the middle, it is the same page.
     await page.reload();
     await page.getByRole('heading', { name: 'triage.ps1' }).waitFor();
-    await page.getByText('Get-Process').first().waitFor();
+    await page.getByRole('tab', { name: 'History', selected: true }).waitFor();
     await page.getByRole('button', { name: 'Delete' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click();
     await page.getByRole('status').filter({ hasText: '2 files' }).waitFor();
@@ -203,24 +152,12 @@ const stories = {
     await page.getByRole('status').filter({ hasText: /2,?001 files/ }).waitFor();
   },
 
-  /** Pictures of the pages, in both themes and at three widths. */
-  async pictures() {
-    await signIn();
-    for (const [width, size] of [[390, 'phone'], [820, 'tablet'], [1440, 'wide']]) {
-      await page.setViewportSize({ width, height: 900 });
-      for (const theme of ['light', 'dark']) {
-        await page.emulateMedia({ colorScheme: theme });
-        for (const [where, ready, file] of [['/', 'triage.ps1', 'library'], ['/files/triage.ps1', 'Get-Process', 'file'], ['/deleted', 'Kept after deletion', 'deleted'], ['/machines', 'No machine has enrolled yet', 'machines']]) {
-          await page.goto(base + where);
-          await page.getByText(ready).first().waitFor();
-          const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-          assert.ok(over <= 0, `${file} is ${over} px too wide on ${size}`);
-          await accessible(`${file}, ${theme}, ${size}`);
-          if (shots !== '-') await page.screenshot({ path: path.join(shots, `${file}-${theme}-${size}.png`) });
-        }
-      }
-    }
-  },
+  ...audit,
+  ...budget,
+  ...holds,
+  ...machines,
+  ...patience,
+  ...pictures,
 };
 
 try {

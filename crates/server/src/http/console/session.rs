@@ -11,16 +11,16 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::super::authorize::attempt;
 use super::super::browser::{Browser, Form, check_call, with_cookies};
 use super::super::edge::Context;
-use super::super::page::{Fields, Page, sign_in_fields};
+use super::super::page::Page;
+use super::super::sign_in::{self, Asking};
+use crate::access::users;
 use crate::app::App;
 use crate::error::Error;
 
-const TITLE: &str = "Sign in";
 /// What the audit log calls it.
-const APP: &str = "console";
+pub(super) const APP: &str = "console";
 
 /// The page to sign in on; whoever has signed in goes on.
 pub async fn ask(
@@ -34,11 +34,11 @@ pub async fn ask(
     let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to");
     let to = to.map_or_else(|| "/".to_owned(), |(_, to)| within(&to));
     if let Some(cookie) = &browser.console
-        && app.access.session(cookie, Timestamp::now()).await?.is_some()
+        && app.access.caller_with(cookie, Timestamp::now()).await.is_ok()
     {
         return Ok(onward(&to));
     }
-    Ok(page(&browser, &to, "", None))
+    page(&app, &browser, &to, "", None).await
 }
 
 /// Signs in with what stands in that page's form.
@@ -53,10 +53,10 @@ pub async fn begin(
         Err(failure) => return Ok(Page::refusal("Not signed in", &failure)),
     };
     let to = within(form.get("to"));
-    match attempt(&app, &context, &browser, &form, APP, Timestamp::now()).await {
+    match sign_in::attempt(&app, &context, &browser, &form, APP, Timestamp::now()).await {
         Ok((_, session)) => Ok(with_cookies(onward(&to), browser.begin_console(&session))),
         Err(failure @ (Error::Forbidden(_) | Error::TooManyRequests(..))) => {
-            Ok(page(&browser, &to, form.get("username"), Some(&failure)))
+            page(&app, &browser, &to, form.get("username"), Some(&failure)).await
         }
         Err(failure) => Err(failure),
     }
@@ -71,8 +71,8 @@ pub async fn who(
     check_call(&Method::GET, &headers, &context)?;
     let browser = Browser::of(&headers, &context);
     let cookie = browser.console.as_ref().ok_or_else(nobody)?;
-    let signed = app.access.session(cookie, Timestamp::now()).await?.ok_or_else(nobody)?;
-    let who = json!({ "name": signed.user.display_name, "permissions": signed.user.permissions });
+    let caller = app.access.caller_with(cookie, Timestamp::now()).await?;
+    let who = json!({ "name": caller.display_name, "permissions": caller.granted });
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(who)).into_response())
 }
 
@@ -83,37 +83,57 @@ pub async fn end(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     check_call(&Method::POST, &headers, &context)?;
-    let now = Timestamp::now();
     let browser = Browser::of(&headers, &context);
-    if let Some(cookie) = &browser.console
-        && let Some(signed) = app.access.session(cookie, now).await?
-    {
-        let actor = app.access.actor(&signed, context.address, &context.id);
-        app.access.sign_out(&signed, actor, now).await?;
+    if let Some(cookie) = &browser.console {
+        app.access.leave(cookie, context.address, &context.id, Timestamp::now()).await?;
     }
     Ok(with_cookies(onward("/signin"), browser.end_console()))
 }
 
 /// An address of ours, and of nobody else: a path.
-fn within(to: &str) -> String {
+pub(super) fn within(to: &str) -> String {
     let path = to.starts_with('/') && !to[1..].starts_with(['/', '\\']);
     if path && !to.chars().any(char::is_control) { to.to_owned() } else { "/".to_owned() }
 }
 
-fn onward(to: &str) -> Response {
+pub(super) fn onward(to: &str) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Redirect::to(to)).into_response()
 }
 
-fn page(browser: &Browser, to: &str, name: &str, failure: Option<&Error>) -> Response {
-    let (token, cookie) = browser.form();
-    let mut page = Page::new(TITLE);
-    if let Some(failure) = failure {
-        page = page.alert(&failure.to_string());
+/// With a button for each issuer that people can sign in with, and without fields where nobody has a password.
+async fn page(
+    app: &App,
+    browser: &Browser,
+    to: &str,
+    name: &str,
+    failure: Option<&Error>,
+) -> Result<Response, Error> {
+    let mut page = Page::new(sign_in::TITLE);
+    let carried = form_urlencoded::Serializer::new(String::new()).append_pair("to", to).finish();
+    let mut providers = 0;
+    for (at, name) in app.access.providers() {
+        page = page.link(&format!("Sign in with {name}"), &format!("/signin/{at}?{carried}"));
+        providers += 1;
     }
-    let name: String = name.chars().take(128).collect();
-    let form = Fields::to("signin", &token).hidden("to", to);
-    let page = page.text("to go on to the console").form(sign_in_fields(form, &name));
-    with_cookies(page.answer(failure), cookie)
+    if users::any(&app.catalog).await? {
+        let page = page.text(if providers == 0 {
+            "to go on to the console"
+        } else {
+            "or with a name of this server"
+        });
+        return Ok(sign_in::ask(
+            browser,
+            page,
+            &Asking { action: "signin", carried: ("to", to), name, failure },
+        ));
+    }
+    if providers == 0 {
+        page = page
+            .text("Nobody can sign in yet. Open the link that the server printed when it was first started.")
+            .text("Or add somebody on the server, and come back:")
+            .command("jumpbag-server users add NAME --permission Library.Manage");
+    }
+    Ok(page.answer(failure))
 }
 
 fn nobody() -> Error {

@@ -1,0 +1,102 @@
+//! Signing in to the console with an issuer elsewhere: out to it, and back.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::{HeaderMap, Method};
+use jumpbag_wire::time::Timestamp;
+use url::form_urlencoded;
+
+use super::super::browser::{Browser, check_call, with_cookies};
+use super::super::edge::Context;
+use super::super::page::Page;
+use super::session::{onward, within};
+use crate::access::external::{Answer, From};
+use crate::app::App;
+use crate::auth::secret::Hidden;
+use crate::error::Error;
+
+const TITLE: &str = "Not signed in";
+
+/// Where issuers send browsers back to: what is registered there.
+fn callback(context: &Context) -> String {
+    format!("{}/signin/callback", context.base)
+}
+
+/// Sends a browser to an issuer.
+pub async fn go_out(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    Path(provider): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    // Only our own page sends people out: another site must not put its errand in the place of theirs.
+    if let Err(failure) = check_call(&Method::GET, &headers, &context) {
+        return Ok(refusal(&failure));
+    }
+    let provider = provider.parse().map_err(|_| Error::NoRoute { path: format!("/signin/{provider}") })?;
+    let query = query.unwrap_or_default();
+    let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to");
+    let to = to.map_or_else(|| "/".to_owned(), |(_, to)| within(&to));
+    match app.access.go_out(provider, to, &callback(&context), Timestamp::now()).await {
+        Ok((address, errand)) => {
+            let browser = Browser::of(&headers, &context);
+            Ok(with_cookies(onward(&address), browser.go_out(&errand)))
+        }
+        Err(failure @ (Error::Forbidden(_) | Error::NotFound(_))) => Ok(refusal(&failure)),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Signs in whoever an issuer sends back.
+pub async fn come_back(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let browser = Browser::of(&headers, &context);
+    let mut answer = Answer::default();
+    let mut why = String::new();
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "code" => answer.code = Some(Hidden::new(value)),
+            "state" => answer.state = value.into_owned(),
+            "iss" => answer.issuer = Some(value.into_owned()),
+            "error" => answer.error = Some(value.into_owned()),
+            "error_description" => why = value.into_owned(),
+            _ => {}
+        }
+    }
+    if let Some(error) = &mut answer.error
+        && !why.is_empty()
+    {
+        *error = format!("{error}: {why}");
+    }
+    let from = From {
+        address: context.address,
+        request_id: context.id.clone(),
+        redirect_uri: callback(&context),
+        former: browser.console.clone(),
+    };
+    match app.access.come_back(browser.errand.as_ref(), answer, from, Timestamp::now()).await {
+        Ok((to, session, cookie)) => {
+            let _ = context.caller.set(format!("user {} {}", session.issuer, session.user));
+            Ok(with_cookies(onward(&within(&to)), browser.begin_external(&cookie)))
+        }
+        Err(failure @ (Error::Forbidden(_) | Error::NotFound(_))) => {
+            Ok(with_cookies(refusal(&failure), browser.come_back()))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn refusal(failure: &Error) -> Response {
+    Page::new(TITLE)
+        .alert(&failure.face().message)
+        .link("Back to the sign-in", "/signin")
+        .answer(Some(failure))
+}
