@@ -9,6 +9,7 @@ import { dropTarget } from './parts/drop.js';
 import { toast } from './parts/toast.js';
 import { ActionView } from './views/action.js';
 import { ActionsView } from './views/actions.js';
+import { AppsView } from './views/apps.js';
 import { AuditView } from './views/audit.js';
 import { DeletedView } from './views/deleted.js';
 import { FileView } from './views/file.js';
@@ -21,6 +22,7 @@ customElements.define('jb-deleted', DeletedView);
 customElements.define('jb-machines', MachinesView);
 customElements.define('jb-actions', ActionsView);
 customElements.define('jb-action', ActionView);
+customElements.define('jb-apps', AppsView);
 customElements.define('jb-audit', AuditView);
 
 /** @type {[RegExp, string, string][]} */
@@ -31,6 +33,7 @@ const PAGES = [
   [/^\/machines$/, 'jb-machines', 'Machines'],
   [/^\/actions$/, 'jb-actions', 'Actions'],
   [/^\/actions\/([^/]+)$/, 'jb-action', 'Action'],
+  [/^\/apps$/, 'jb-apps', 'Apps'],
   [/^\/audit$/, 'jb-audit', 'Audit log'],
 ];
 
@@ -40,6 +43,7 @@ const PLACES = [
   ['/deleted', 'Deleted', ['Library.Read', 'Library.Manage']],
   ['/machines', 'Machines', ['Machine.Read', 'Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
   ['/actions', 'Actions', ['Machine.Read', 'Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
+  ['/apps', 'Apps', ['Application.ReadWrite.All']],
   ['/audit', 'Audit log', ['Audit.Read']],
 ];
 
