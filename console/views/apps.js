@@ -18,7 +18,7 @@ const PERMISSIONS = [
   ['Machine.ReadWrite.All', 'see machines, and change their tags', ['Machine.ReadWrite']],
   ['Machine.LiveResponse', 'run scripts on machines, as root', []],
   ['Machine.Read', 'see machines in the name of people who sign in', ['Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
-  ['Machine.ReadWrite', 'see and tag machines in the name of people who sign in', ['Machine.ReadWrite.All']],
+  ['Machine.ReadWrite', 'tag machines in the name of people who sign in', ['Machine.ReadWrite.All']],
   ['Application.ReadWrite.All', 'add, change and remove apps', []],
 ];
 
@@ -65,14 +65,16 @@ export class AppsView extends HTMLElement {
 
   /** @param {any[]} apps */
   table(apps) {
-    const buttons = (/** @type {any} */ app) => h('span', { class: 'row tight' },
-      (!app.isPublic || app.passwordCredentials.length > 0) && h('button', { onclick: () => this.secrets(app) }, icon('lock'), 'Secrets'),
-      this.reaches(app) ? h('button', { onclick: () => this.change(app) }, 'Change') : h('span', { class: 'small faint' }, 'may do more than you'),
-      h('button', { class: 'danger', onclick: () => this.takeOut(app) }, icon('trash'), 'Remove'));
-    return plain('Apps', ['Name', 'Client id', 'Permissions', 'Added', 'Ends', 'Proves itself by', ''], apps.map((app) => [
-      h('strong', {}, app.displayName), h('code', {}, app.appId),
-      h('span', { class: 'row tight' }, app.permissions.map((/** @type {string} */ permission) => h('span', { class: 'tag' }, permission))),
-      time(app.createdDateTime), ends(app.expirationDateTime), proof(app), buttons(app)]));
+    const buttons = (/** @type {any} */ app) => [
+      (!app.isPublic || app.passwordCredentials.length > 0) && h('button', { onclick: () => this.secrets(app) }, 'Secrets'), ' ',
+      this.reaches(app) && h('button', { onclick: () => this.change(app) }, 'Change'), ' ',
+      h('button', { class: 'danger', onclick: () => this.takeOut(app) }, 'Remove')];
+    return plain('Apps', ['App and client id', 'Permissions', 'Added', 'Secrets', ''], apps.map((app) => [
+      [h('strong', {}, app.displayName), h('div', {}, h('code', { class: 'faint' }, app.appId))],
+      [app.permissions.map((/** @type {string} */ permission) => h('div', {}, h('span', { class: 'tag' }, permission))),
+        !this.reaches(app) && h('div', { class: 'small faint' }, 'may do more than you')],
+      [time(app.createdDateTime), app.expirationDateTime && h('div', { class: 'small' }, 'ends ', ends(app.expirationDateTime))],
+      proof(app), buttons(app)]));
   }
 
   /** The fields of a new app, or of one that is there. @param {any} [app] */
@@ -86,7 +88,7 @@ export class AppsView extends HTMLElement {
       h('fieldset', {}, h('legend', { class: 'small' }, 'Permissions'), h('p', { class: 'small faint' }, 'Only what you may do yourself can be given.'), h('div', { class: 'items' }, boxes)),
       field('Ends on this day (UTC); empty: never', h('input', { name: 'ends', type: 'date', value: app?.expirationDateTime?.slice(0, 10) })),
       !app && h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'public' }), 'It can keep no secret: an app in a browser or on people’s machines, which they sign in to'),
-      field('Where people come back to after they signed in to it, an address a line; none if nobody does', h('textarea', { name: 'redirects', value: app?.redirectUris.join('\n'), spellcheck: 'false' })),
+      field('Addresses that people come back to after signing in to it, one a line', h('textarea', { name: 'redirects', value: app?.redirectUris.join('\n'), spellcheck: 'false' })),
     ];
   }
 
@@ -176,10 +178,9 @@ export class AppsView extends HTMLElement {
       },
     });
     const secrets = app.passwordCredentials;
-    fill(place, secrets.length === 0 ? h('p', {}, 'It has no secret.')
-      : plain('Secrets', ['Made', 'Ends', ''], secrets.map((/** @type {any} */ secret) => [
-        time(secret.startDateTime), ends(secret.endDateTime),
-        h('button', { type: 'button', class: 'danger', onclick: () => remove(secret) }, icon('trash'), 'Remove')])));
+    fill(place, secrets.length === 0 ? h('p', {}, 'It has no secret.') : h('ul', { class: 'items' }, secrets.map((/** @type {any} */ secret) => h('li', {},
+      h('div', { class: 'head' }, h('span', {}, 'made ', time(secret.startDateTime), ', ends ', ends(secret.endDateTime)),
+        h('button', { type: 'button', class: 'danger', onclick: () => remove(secret) }, 'Remove'))))));
   }
 }
 
@@ -208,7 +209,7 @@ function ends(when) {
 function proof(app) {
   const good = app.passwordCredentials.filter((/** @type {any} */ { endDateTime }) => !endDateTime || Date.parse(endDateTime) > Date.now());
   const parts = [good.length > 0 && counted(good.length, 'secret'), app.keyCredentials.length > 0 && counted(app.keyCredentials.length, 'certificate')].filter(Boolean);
-  return parts.join(', ') || (app.isPublic ? 'nothing: people sign in' : h('span', { class: 'tag warn' }, 'no secret'));
+  return parts.join(', ') || (app.isPublic ? 'people sign in' : h('span', { class: 'tag warn' }, 'no secret'));
 }
 
 /** What an app's settings need. The secret is in no other place. @param {any} app @param {string | null} secret */

@@ -48,11 +48,11 @@ export const apps = {
     await dialog().getByRole('button', { name: 'Add' }).click();
     await dialog().getByRole('alert').filter({ hasText: 'one permission or more' }).waitFor();
     await dialog().getByLabel(/^Library\.Read/).check();
-    await dialog().getByLabel(/^Where people come back/).fill('http://app.example/\n');
+    await dialog().getByLabel(/^Addresses that people come back/).fill('http://app.example/\n');
     await dialog().getByRole('button', { name: 'Add' }).click();
     await dialog().getByRole('alert').filter({ hasText: 'expected https' }).waitFor();
     assert.equal(await dialog().getByLabel(/^Name/).inputValue(), 'Playbook <b>');
-    await dialog().getByLabel(/^Where people come back/).fill('https://app.example/a\n\n https://app.example/b\n');
+    await dialog().getByLabel(/^Addresses that people come back/).fill('https://app.example/a\n\n https://app.example/b\n');
     await dialog().getByRole('button', { name: 'Add' }).click();
     await accessible('a secret that is shown once');
     await dialog().getByRole('button', { name: 'Copy: Client secret' }).click();
@@ -61,7 +61,7 @@ export const apps = {
     const first = await shown();
     assert.equal(copied, first.secret);
     assert.deepEqual(await token(first), [200, ['Library.Read']]);
-    await row(/Playbook <b>.*Library\.Read.*never.*1 secret/).waitFor();
+    await row(/Playbook <b>.*Library\.Read.*1 secret/).waitFor();
     await page.getByRole('status').filter({ hasText: '1 app' }).waitFor();
     await accessible('apps');
 
@@ -80,15 +80,15 @@ export const apps = {
     assert.deepEqual([await token(first), await token(second), (await token(third))[0]], [[401], [401], 200]);
     await row(/1 secret /).waitFor();
     await row(/Playbook/).getByRole('button', { name: 'Secrets' }).click();
-    await dialog().getByRole('row', { name: /never/ }).getByRole('button', { name: 'Remove' }).click();
+    await dialog().getByRole('listitem').filter({ hasText: 'never' }).getByRole('button', { name: 'Remove' }).click();
     await dialog().filter({ hasText: 'Remove this secret?' }).getByRole('button', { name: 'Remove' }).click();
-    await dialog().getByRole('row', { name: /never/ }).waitFor({ state: 'detached' });
+    await dialog().getByRole('listitem').filter({ hasText: 'never' }).waitFor({ state: 'detached' });
     await dialog().getByRole('button', { name: 'Close' }).click();
     await row(/no secret/).waitFor();
     assert.deepEqual(await token(third), [401]);
 
     await row(/Playbook/).getByRole('button', { name: 'Change' }).click();
-    assert.equal(await dialog().getByLabel(/^Where people come back/).inputValue(), 'https://app.example/a\nhttps://app.example/b');
+    assert.equal(await dialog().getByLabel(/^Addresses that people come back/).inputValue(), 'https://app.example/a\nhttps://app.example/b');
     await dialog().getByLabel(/^Library\.Read/).uncheck();
     await dialog().getByLabel(/^Library\.Manage/).check();
     await dialog().getByLabel(/^Ends/).fill('2999-01-31');
