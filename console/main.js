@@ -6,24 +6,27 @@ import { call, hooks } from './api.js';
 import { fill, h, icon } from './dom.js';
 import { inUtc, switchZone } from './format.js';
 import { dropTarget } from './parts/drop.js';
-import { toast } from './parts/toast.js';
-import { ActionView } from './views/action.js';
-import { ActionsView } from './views/actions.js';
-import { AppsView } from './views/apps.js';
-import { AuditView } from './views/audit.js';
-import { DeletedView } from './views/deleted.js';
-import { FileView } from './views/file.js';
+import { toast, wrong } from './parts/toast.js';
 import { LibraryView } from './views/library.js';
-import { MachinesView } from './views/machines.js';
 
 customElements.define('jb-library', LibraryView);
-customElements.define('jb-file', FileView);
-customElements.define('jb-deleted', DeletedView);
-customElements.define('jb-machines', MachinesView);
-customElements.define('jb-actions', ActionsView);
-customElements.define('jb-action', ActionView);
-customElements.define('jb-apps', AppsView);
-customElements.define('jb-audit', AuditView);
+
+/** The library comes with the page, the other views a moment later or when they are asked for. @type {Record<string, () => Promise<CustomElementConstructor>>} */
+const LATER = {
+  'jb-file': async () => (await import('./views/file.js')).FileView,
+  'jb-deleted': async () => (await import('./views/deleted.js')).DeletedView,
+  'jb-machines': async () => (await import('./views/machines.js')).MachinesView,
+  'jb-actions': async () => (await import('./views/actions.js')).ActionsView,
+  'jb-action': async () => (await import('./views/action.js')).ActionView,
+  'jb-apps': async () => (await import('./views/apps.js')).AppsView,
+  'jb-audit': async () => (await import('./views/audit.js')).AuditView,
+};
+
+/** @param {string} tag */
+async function defined(tag) {
+  const view = customElements.get(tag) ?? await LATER[tag]();
+  if (!customElements.get(tag)) customElements.define(tag, view);
+}
 
 /** @type {[RegExp, string, string][]} */
 const PAGES = [
@@ -68,6 +71,8 @@ class Shell extends HTMLElement {
       if (location.pathname !== this.at) this.show();
     });
     document.addEventListener('click', (event) => follow(event));
+    const found = PAGES.find(([pattern]) => pattern.test(location.pathname));
+    if (found) defined(found[1]).catch(() => {});
     try {
       this.who = await (await call('/session')).json();
     } catch {
@@ -76,6 +81,8 @@ class Shell extends HTMLElement {
     this.frame();
     this.show();
     dropTarget(this.may('Library.Manage'));
+    // The whole console is there before anybody asks for more of it.
+    setTimeout(() => Object.keys(LATER).forEach((tag) => defined(tag).catch(() => {})), 1000);
   }
 
   /** @param {string} permission */
@@ -109,7 +116,7 @@ class Shell extends HTMLElement {
       this.main);
   }
 
-  show() {
+  async show() {
     const path = location.pathname;
     const first = this.at === '';
     this.at = path;
@@ -124,6 +131,13 @@ class Shell extends HTMLElement {
       document.title = 'Not found · jumpbag';
       return fill(this.main, h('div', { class: 'empty card' }, h('h1', {}, 'There is nothing here'), h('a', { href: '/' }, 'To the library')));
     }
+    try {
+      await defined(found.tag);
+    } catch {
+      if (this.at === path) fill(this.main, wrong(new Error('No answer from the server. Is the network there?')));
+      return;
+    }
+    if (this.at !== path) return;
     const view = /** @type {any} */ (document.createElement(found.tag));
     view.subject = found.match[1] === undefined ? '' : decodeURIComponent(found.match[1]);
     view.may = (/** @type {string} */ permission) => this.may(permission);

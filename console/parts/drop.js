@@ -2,7 +2,16 @@
 // Files may be dropped anywhere on the page.
 
 import { h } from '../dom.js';
-import { openUpload } from './upload.js';
+import { said, toast } from './toast.js';
+
+/** Opens the dialog for uploads, with these in it. @param {File[]} files */
+export async function openUpload(files) {
+  try {
+    await (await import('./upload.js')).openUpload(files);
+  } catch (error) {
+    toast(said(error));
+  }
+}
 
 /** @param {boolean} may whether the reader may upload */
 export function dropTarget(may) {

@@ -5,10 +5,10 @@ import { all } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { counted, kind, size, time } from '../format.js';
 import { go } from '../main.js';
+import { openUpload } from '../parts/drop.js';
 import { follow } from '../parts/live.js';
 import { Table } from '../parts/table.js';
 import { toast, wrong } from '../parts/toast.js';
-import { openUpload } from '../parts/upload.js';
 
 const HIDDEN = 'jumpbag-columns';
 const PLATFORMS = { windows: 'Windows', linux: 'Linux', macos: 'macOS' };
