@@ -33,6 +33,11 @@ function append(element, children) {
   }
 }
 
+/** What is known of something, a title and a value each; what has no value is left out. @param {[string, Child, 'wide'?][]} pairs */
+export function facts(pairs) {
+  return h('dl', { class: 'facts' }, pairs.filter(([, value]) => value).map(([title, value, wide]) => h('div', { class: wide }, h('dt', {}, title), h('dd', {}, value))));
+}
+
 /** Puts other children in the place of those that are there. @param {Element} element @param {...Child} children */
 export function fill(element, ...children) {
   element.replaceChildren();

@@ -137,7 +137,7 @@ export function plain(label, titles, rows) {
   const number = (/** @type {number} */ at) => (titles[at].startsWith('#') ? 'number' : null);
   const heading = (/** @type {string} */ title, /** @type {number} */ at) => h('th', { scope: 'col', class: number(at) },
     title.replace('#', '') || h('span', { class: 'visually-hidden' }, 'Actions'));
-  return h('div', { class: 'grid', tabindex: 0, role: 'region', 'aria-label': label }, h('table', { 'aria-label': label },
+  return h('div', { class: 'grid plain', tabindex: 0, role: 'region', 'aria-label': label }, h('table', { 'aria-label': label },
     h('thead', {}, h('tr', {}, titles.map(heading))),
     h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell, at) => h('td', { class: number(at) }, cell)))))));
 }

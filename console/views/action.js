@@ -2,7 +2,7 @@
 // One action: what it does, what its scripts say while they run, and what came of it.
 
 import { call, get } from '../api.js';
-import { fill, h, icon } from '../dom.js';
+import { facts, fill, h, icon } from '../dom.js';
 import { time } from '../format.js';
 import { ask, field } from '../parts/dialog.js';
 import { every } from '../parts/live.js';
@@ -23,7 +23,7 @@ export class ActionView extends HTMLElement {
   list = h('div', { class: 'page' });
   status = h('span', { role: 'status' });
   stop = h('button', { class: 'danger', onclick: () => this.cancel() }, 'Cancel');
-  facts = h('dl', { class: 'facts' });
+  about = h('div', { class: 'card pad' });
 
   async connectedCallback() {
     fill(this, h('div', { class: 'page' }, this.top, this.list));
@@ -63,14 +63,15 @@ export class ActionView extends HTMLElement {
     document.title = `${action.computerDnsName}: ${action.status} · jumpbag`;
     fill(this.status, h('span', { class: `tag ${STATUS[/** @type {'Failed'} */ (action.status)]}` }, action.status));
     this.stop.hidden = !running || !this.may('Machine.LiveResponse');
-    fill(this.facts,
-      h('dt', {}, 'Asked for'), h('dd', {}, time(action.creationDateTimeUtc), ` by ${action.requestor}: ${action.requestorComment}`),
-      action.cancellationDateTimeUtc && [h('dt', {}, 'Cancelled'), h('dd', {}, time(action.cancellationDateTimeUtc), ` by ${action.cancellationRequestor}: ${action.cancellationComment}`)]);
-    if (!this.facts.isConnected) {
+    fill(this.about, facts([
+      ['Asked for', [time(action.creationDateTimeUtc), ` by ${action.requestor}: ${action.requestorComment}`], 'wide'],
+      ['Cancelled', action.cancellationDateTimeUtc && [time(action.cancellationDateTimeUtc), ` by ${action.cancellationRequestor}: ${action.cancellationComment}`], 'wide'],
+    ]));
+    if (!this.about.isConnected) {
       fill(this.top,
         h('p', { class: 'small' }, h('a', { href: '/actions' }, 'Actions'), ' / ', action.id),
         h('div', { class: 'head' }, h('div', { class: 'row' }, h('h1', {}, action.computerDnsName), this.status), this.stop),
-        h('div', { class: 'card pad' }, this.facts));
+        this.about);
     }
     for (const command of action.commands) this.command(command);
   }
@@ -114,9 +115,9 @@ class Card {
     this.path = path;
     this.head = h('div', { class: 'row' });
     this.result = h('a', { class: 'button', href: `${path}/result`, download: '', 'aria-label': `Result of command ${index}` }, icon('download'), 'Result');
-    this.facts = h('dl', { class: 'facts' });
+    this.about = h('div');
     this.errors = h('div');
-    this.element = h('section', { class: 'card pad page' }, h('div', { class: 'head' }, this.head, this.result), this.facts, this.errors);
+    this.element = h('section', { class: 'card pad page' }, h('div', { class: 'head' }, this.head, this.result), this.about, this.errors);
   }
 
   /** @param {any} command */
@@ -124,13 +125,14 @@ class Card {
     const params = Object.fromEntries(command.params.map((/** @type {any} */ { key, value }) => [key, value]));
     const file = libraryFile && [h('a', { href: `/files/${encodeURIComponent(libraryFile.fileName)}` }, libraryFile.fileName), ` version ${libraryFile.version} `, h('code', { class: 'faint small' }, libraryFile.sha256.slice(0, 12))];
     const tag = { Completed: 'good', Failed: 'bad', Executing: 'warn' }[/** @type {'Failed'} */ (commandStatus)] ?? '';
-    const fact = (/** @type {string} */ title, /** @type {import('../dom.js').Child} */ value) => value && [h('dt', {}, title), h('dd', {}, value)];
     const args = params.Args ?? params.ArgsList;
     fill(this.head, h('h2', {}, command.type), h('span', { class: `tag ${tag}` }, commandStatus), exitCode !== null && h('span', { class: 'faint small' }, `exit code ${exitCode}`));
     // A script that failed has a result too: what it said until then.
     this.result.hidden = !(commandStatus === 'Completed' ? command.type !== 'PutFile' : commandStatus === 'Failed' && command.type === 'RunScript' && startTime);
-    fill(this.facts, fact('File', file), fact('Arguments', args && h('code', {}, args)), fact('Path', params.Path && h('code', {}, params.Path)),
-      fact('Began', startTime && time(startTime)), fact('Ended', endTime && time(endTime)));
+    fill(this.about, facts([
+      ['File', file], ['Arguments', args && h('code', {}, args)], ['Path', params.Path && h('code', {}, params.Path)],
+      ['Began', startTime && time(startTime)], ['Ended', endTime && time(endTime)],
+    ]));
     fill(this.errors, errors.length > 0 && h('div', { class: 'notice bad' }, errors.map((/** @type {string} */ error) => h('p', {}, error))));
     this.errors.hidden = errors.length === 0;
   }

@@ -36,7 +36,7 @@ export class AuditView extends HTMLElement {
     try {
       const { value } = await get(`/api/audit?$orderby=number%20desc&$top=${MOST}`, { signal: this.leaving.signal });
       this.entries = value;
-      fill(this.place, h('div', { class: 'card' }, h('div', { class: 'tools' }, h('div', { class: 'search' }, this.filter)), this.table.element));
+      fill(this.place, h('div', { class: 'card' }, h('div', { class: 'tools' }, h('div', { class: 'search' }, icon('search'), this.filter)), this.table.element));
       this.draw();
     } catch (error) {
       if (!this.leaving.signal.aborted) fill(this.place, wrong(error));
@@ -81,7 +81,7 @@ function verifyDialog(newest) {
   const element = dialog('Verify the audit log', (close) => [
     h('p', {}, 'Reads the whole log into this browser and computes everything anew: each hash, the chain through all entries, and the signed checkpoints. The server is not asked whether it is right.'),
     field('A key or checkpoints that were kept elsewhere (optional)', own,
-      h('span', { class: 'faint plain' }, 'Only such a key proves anything against somebody who has this server. Without one, the key is the one that the server names now.')),
+      h('span', { class: 'faint hint' }, 'Only such a key proves anything against somebody who has this server. Without one, the key is the one that the server names now.')),
     bar, state,
     h('div', { class: 'foot' }, h('button', { onclick: close }, 'Close'), stop, start)]);
   element.addEventListener('close', () => running?.abort());

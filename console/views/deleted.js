@@ -2,7 +2,7 @@
 // Deleted files that are still kept, and how much room there is.
 
 import { all, call, get } from '../api.js';
-import { fill, h, icon } from '../dom.js';
+import { facts, fill, h, icon } from '../dom.js';
 import { counted, size, time } from '../format.js';
 import { go } from '../main.js';
 import { ask, field } from '../parts/dialog.js';
@@ -39,12 +39,13 @@ export class DeletedView extends HTMLElement {
       most === null ? shown(used) : `${shown(used)} of ${shown(most)}`,
       most !== null && h('progress', { max: most, value: used, 'aria-label': `${shown(used)} of ${shown(most)}` }),
     ];
-    return h('div', { class: 'card pad' }, h('dl', { class: 'facts' },
-      h('dt', {}, 'Files'), h('dd', {}, of(usage.files, usage.maxFiles, (value) => counted(value, 'file'))),
-      h('dt', {}, 'Room'), h('dd', {}, of(usage.bytes, usage.maxBytes, size)),
-      h('dt', {}, 'Versions'), h('dd', {}, usage.versions.toLocaleString()),
-      h('dt', {}, 'Kept after deletion'), h('dd', {}, counted(usage.retentionDays, 'day')),
-      h('dt', {}, 'Largest file'), h('dd', {}, size(usage.maxFileBytes))));
+    return h('div', { class: 'card pad' }, facts([
+      ['Files', of(usage.files, usage.maxFiles, (value) => counted(value, 'file'))],
+      ['Room', of(usage.bytes, usage.maxBytes, size)],
+      ['Versions', usage.versions.toLocaleString()],
+      ['Largest file', `may have ${size(usage.maxFileBytes)}`],
+      ['Kept after deletion', counted(usage.retentionDays, 'day')],
+    ]));
   }
 
   /** @param {any[]} files */

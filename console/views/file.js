@@ -2,7 +2,7 @@
 // One file: its text, its history, what differs between any two versions, what is said about it, where it ran.
 
 import { ApiError, all, call, fileAt, get } from '../api.js';
-import { fill, h, icon } from '../dom.js';
+import { facts, fill, h, icon } from '../dom.js';
 import { size, time } from '../format.js';
 import { go } from '../main.js';
 import { code, decoded } from '../parts/code.js';
@@ -72,13 +72,13 @@ export class FileView extends HTMLElement {
         manage && h('button', { onclick: () => this.edit() }, 'Edit'),
         manage && h('button', { onclick: () => holdDialog(file, fileAt(file.fileName), () => this.load()) }, icon('lock'), file.legalHold ? 'Lift hold' : 'Hold'),
         manage && h('button', { class: 'danger', onclick: () => this.remove() }, icon('trash'), 'Delete'))),
-      h('div', { class: 'card pad' }, h('dl', { class: 'facts' },
-        fact('Description', file.description), fact('Parameters', file.parametersDescription),
-        fact('Tags', file.tags.length > 0 && file.tags.map((/** @type {string} */ tag) => [h('span', { class: 'tag' }, tag), ' '])),
-        fact('Platforms', file.platforms.join(', ')), fact('Category', file.category), fact('Instructions', file.instructions),
-        fact('Size', `${size(file.size)} (${file.size.toLocaleString()} bytes)`),
-        fact('SHA-256', [h('code', {}, file.sha256), digest]),
-        fact('Version', [`${file.version}, `, time(file.lastUpdatedTime)]), fact('First uploaded', [time(file.creationTime), ` by ${file.createdBy}`]))),
+      h('div', { class: 'card pad' }, facts([
+        ['Description', file.description, 'wide'], ['Parameters', file.parametersDescription, 'wide'], ['Category', file.category],
+        ['Tags', file.tags.length > 0 && file.tags.map((/** @type {string} */ tag) => [h('span', { class: 'tag' }, tag), ' '])],
+        ['Platforms', file.platforms.join(', ')], ['Instructions', file.instructions, 'wide'],
+        ['Version', [`${file.version}, `, time(file.lastUpdatedTime)]], ['First uploaded', [time(file.creationTime), ` by ${file.createdBy}`]],
+        ['Size', `${size(file.size)} (${file.size.toLocaleString()} bytes)`], ['SHA-256', [h('code', {}, file.sha256), digest], 'wide'],
+      ])),
       h('div', { class: 'card' }, this.tabs, this.place)));
     this.open(this.tab);
   }
@@ -140,7 +140,7 @@ export class FileView extends HTMLElement {
     const manage = this.may('Library.Manage');
     const rows = (await this.versions()).map((version) => [
       version.version, time(version.creationTime), version.createdBy,
-      [CAUSES[/** @type {'uploaded'} */ (version.cause)] ?? version.cause, version.changed.length > 0 && h('span', { class: 'faint' }, ` (${version.changed.join(', ')})`)],
+      [CAUSES[/** @type {'uploaded'} */ (version.cause)] ?? version.cause, version.changed.length > 0 && h('span', { class: 'faint' }, ` (${[...new Set(version.changed.map((/** @type {string} */ part) => PARTS[part] ?? part))].join(', ')})`)],
       size(version.size), h('code', {}, version.sha256.slice(0, 12)),
       h('span', { class: 'row tight' },
         h('a', { class: 'button', href: `${fileAt(this.file.fileName)}/versions/${version.version}/content`, download: version.fileName, 'aria-label': `Download version ${version.version}` }, icon('download')),
@@ -173,7 +173,7 @@ export class FileView extends HTMLElement {
       }
     };
     await show();
-    return [h('div', { class: 'tools' }, from, h('span', { class: 'faint' }, 'to'), to, h('label', { class: 'check' }, beside, 'Side by side')), shown];
+    return [h('div', { class: 'tools pick' }, from, h('span', { class: 'faint' }, 'to'), to, h('label', { class: 'check' }, beside, 'Side by side')), shown];
   }
 
   async runs() {
@@ -257,8 +257,5 @@ export class FileView extends HTMLElement {
 }
 
 const CAUSES = { uploaded: 'Uploaded', overridden: 'Replaced', changed: 'Described anew', restored: 'Restored' };
-
-/** @param {string} title @param {import('../dom.js').Child} value */
-function fact(title, value) {
-  return value ? [h('dt', {}, title), h('dd', {}, value)] : null;
-}
+/** What differs from the version before, in people's words. @type {Record<string, string>} */
+const PARTS = { sha256: 'text', parametersDescription: 'parameters', hasParameters: 'parameters', fileName: 'name' };

@@ -44,7 +44,7 @@ export class LibraryView extends HTMLElement {
       label: 'Library', columns: columns().map((column) => ({ ...column, hidden: hidden.has(column.name) })),
       id: (file) => file.fileName, open: (file) => go(`/files/${encodeURIComponent(file.fileName)}`), sort: 'fileName',
     });
-    this.search = h('input', { type: 'search', 'aria-label': 'Search names, descriptions, tags and texts', placeholder: 'Search names and texts  ( / )', autocomplete: 'off', oninput: () => this.seek() });
+    this.search = h('input', { type: 'search', 'aria-label': 'Search names, descriptions, tags and texts', placeholder: 'Search  ( / )', autocomplete: 'off', oninput: () => this.seek() });
     this.filters = ['platform', 'tag', 'category', 'type', 'who', 'when'].map((name) => h('select', { 'aria-label': FILTERS[name].title, 'data-name': name, onchange: () => this.draw() }));
     this.count = h('p', { class: 'small faint', role: 'status' });
     this.place = h('div');
@@ -174,12 +174,12 @@ const WHEN = [['Last hour', 1], ['Last 24 hours', 24], ['Last 7 days', 168], ['L
 
 /** @type {Record<string, { title: string, of: (file: File) => string[], holds: (file: File, value: string) => boolean }>} */
 const FILTERS = {
-  platform: { title: 'Any platform', of: (file) => file.platforms, holds: (file, value) => file.platforms.includes(value) },
-  tag: { title: 'Any tag', of: (file) => file.tags, holds: (file, value) => file.tags.includes(value) },
-  category: { title: 'Any category', of: (file) => (file.category ? [file.category] : []), holds: (file, value) => file.category === value },
-  type: { title: 'Any type', of: (file) => (kind(file.fileName) ? [kind(file.fileName)] : []), holds: (file, value) => kind(file.fileName) === value },
-  who: { title: 'Anybody', of: (file) => [file.createdBy], holds: (file, value) => file.createdBy === value },
-  when: { title: 'Any time', of: () => [], holds: (file, value) => {
+  platform: { title: 'Platform', of: (file) => file.platforms, holds: (file, value) => file.platforms.includes(value) },
+  tag: { title: 'Tag', of: (file) => file.tags, holds: (file, value) => file.tags.includes(value) },
+  category: { title: 'Category', of: (file) => (file.category ? [file.category] : []), holds: (file, value) => file.category === value },
+  type: { title: 'Type', of: (file) => (kind(file.fileName) ? [kind(file.fileName)] : []), holds: (file, value) => kind(file.fileName) === value },
+  who: { title: 'Uploaded by', of: (file) => [file.createdBy], holds: (file, value) => file.createdBy === value },
+  when: { title: 'Changed', of: () => [], holds: (file, value) => {
     const hours = WHEN.find(([title]) => title === value)?.[1] ?? 0;
     return Date.now() - Date.parse(file.lastUpdatedTime) < hours * 3_600_000;
   } },

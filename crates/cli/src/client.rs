@@ -1,6 +1,7 @@
 //! Calls of the API: with a token, within the server's limits, again where that is safe. A call that may have been
 //! carried out without an answer is told apart from one that was refused.
 
+mod entity;
 mod events;
 mod fields;
 pub mod library;
@@ -19,6 +20,7 @@ use reqwest::{Method, RequestBuilder, Response};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+pub use entity::Entity;
 pub use fields::Fields;
 pub use library::Entry;
 pub use upload::{Sent, Source};
@@ -122,6 +124,22 @@ impl Client {
         read(self.call(Method::GET, path, |request| request).await?).await
     }
 
+    /// The entity of a `GET`.
+    ///
+    /// # Errors
+    /// As of [`Client::get`].
+    pub async fn entity<T: DeserializeOwned>(&self, path: &str) -> Result<Entity<T>, Failure> {
+        Entity::read(self.get(path).await?)
+    }
+
+    /// All entities of a collection.
+    ///
+    /// # Errors
+    /// As of [`Client::get`].
+    pub async fn entities<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<Entity<T>>, Failure> {
+        self.all(path).await?.into_iter().map(Entity::read).collect()
+    }
+
     /// All entities of a collection as the server sent them, page after page.
     ///
     /// # Errors
@@ -183,11 +201,14 @@ impl Client {
                 Some(Ok(response)) => {
                     self.answered.store(true, Ordering::Relaxed);
                     let status = response.status().as_u16();
+                    if status != 429 {
+                        self.pause.answered();
+                    }
                     match status {
                         200..=299 | 304 => return Ok(Outcome::Answered(response)),
                         // Nothing was carried out; what is waited for does not count as an attempt.
                         429 => {
-                            self.pause.until(response).await;
+                            self.pause.until(response).await?;
                             continue;
                         }
                         401 if !renewed => {

@@ -49,6 +49,20 @@ pub struct Options {
     quiet: bool,
 }
 
+/// For commands that send files.
+#[derive(clap::Args, Clone, Copy)]
+pub struct Jobs {
+    /// How many files are sent at a time
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: u16,
+}
+
+impl From<Jobs> for usize {
+    fn from(jobs: Jobs) -> usize {
+        jobs.jobs.into()
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Sign in, and keep how in a profile

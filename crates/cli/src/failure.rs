@@ -94,16 +94,17 @@ impl fmt::Display for Refusal {
 
 /// For `std::io::Error`s of standard output: a reader that went away is not a failure worth words.
 pub fn output(error: std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
-        return Failure::Status(Status::Refused);
-    }
-    Failure::Here(format!("cannot write to standard output: {error}"))
+    unwritten("write to standard output", &error)
 }
 
 /// For `std::io::Error`s of whatever bytes are written to.
 pub fn output_or_disk(error: std::io::Error) -> Failure {
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
-        return Failure::Status(Status::Refused);
+    unwritten("write", &error)
+}
+
+fn unwritten(verb: &str, error: &std::io::Error) -> Failure {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Failure::Status(Status::Refused),
+        _ => Failure::Here(format!("cannot {verb}: {error}")),
     }
-    Failure::Here(format!("cannot write: {error}"))
 }

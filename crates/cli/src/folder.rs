@@ -2,9 +2,13 @@
 
 pub mod manifest;
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::NamedTempFile;
@@ -263,14 +267,47 @@ pub fn keep_new(file: NamedTempFile, path: &Path) -> Result<(), Failure> {
     kept.map_err(|e| Failure::file("write", path, &e))
 }
 
-/// A temporary file in the folder of `path`, with the permissions of any other new file.
+/// What files are called that have not got their names yet: between these, letters and digits at random.
+const PREFIX: &str = ".jumpbag-";
+const SUFFIX: &str = ".part";
+const RANDOM: usize = 12;
+/// What is written to is younger.
+const LEFT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Folders that were looked at in this run.
+static SWEPT: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Removes what runs that were killed left in a folder a day ago and longer. That it cannot be removed keeps nobody from
+/// writing.
+fn sweep(folder: &Path, now: SystemTime) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_left = || {
+            let found = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            Some(now.duration_since(found.modified().ok()?).ok()? > LEFT)
+        };
+        if is_temporary(&entry.file_name()) && is_left() == Some(true) {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn is_temporary(name: &OsStr) -> bool {
+    let name = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+    name.is_some_and(|name| name.len() == RANDOM && name.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+/// A temporary file in the folder of `path`, with the permissions of any other new file. What earlier runs left in the
+/// folder goes.
 ///
 /// # Errors
 /// When it cannot be made.
 pub fn beside(path: &Path) -> Result<NamedTempFile, Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if SWEPT.lock().is_ok_and(|mut swept| swept.insert(folder.to_path_buf())) {
+        sweep(folder, SystemTime::now());
+    }
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".jumpbag-");
+    builder.prefix(PREFIX).rand_bytes(RANDOM).suffix(SUFFIX);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder).map_err(|e| Failure::file("write", path, &e))

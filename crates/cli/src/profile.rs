@@ -24,7 +24,8 @@ pub struct Profile {
     /// Where tokens come from; the API's own address when it is not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<String>,
-    /// The tenant in the issuer's paths. Without one the issuer's discovery document says where its endpoints are.
+    /// The tenant in the issuer's paths. Without one the issuer's discovery document says where its endpoints are;
+    /// jumpbag has it at its own address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -45,7 +45,7 @@ impl Done {
     }
 }
 
-/// Does `work` for all of `things`, `jobs` of them at a time; they are told of in their order. When the server is away, what was not begun is left.
+/// Does `work` for all of `things`, `jobs` of them at a time; they are told of in their order. When the server is away or takes no calls, what was not begun is left.
 ///
 /// # Errors
 /// When nothing can be said any more; what fails is counted.
@@ -67,15 +67,25 @@ pub async fn each<T>(
                 progress.said(&worked.said)?;
                 done.json.extend(worked.json);
             }
-            Err(failure @ (Failure::Unreachable(_) | Failure::Status(_))) => {
+            Err(failure) if takes_no_more(&failure) => {
                 done.stopped = Some(failure);
                 break;
             }
             Err(failure) => {
                 done.failed += 1;
-                progress.warn(&format!("{BAD}{}{BAD:#}: {failure}", shown(&name(thing))));
+                progress.warn(&failed(&name(thing), &failure));
             }
         }
     }
     Ok(done)
+}
+
+/// Whether what was not begun would fail in the same way: nobody answers, or no call is taken however long one waits.
+fn takes_no_more(failure: &Failure) -> bool {
+    matches!(failure, Failure::Unreachable(_) | Failure::Status(_)) || failure.is(429)
+}
+
+/// A name, and what went wrong with what has it.
+pub fn failed(name: &str, failure: &Failure) -> String {
+    format!("{BAD}{}{BAD:#}: {failure}", shown(name))
 }

@@ -136,6 +136,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(token::token_v2))
         .routes(routes!(token::token_v1))
         .routes(routes!(token::device_code))
+        .routes(routes!(token::configuration))
         .routes(routes!(token::configuration_v2))
         .routes(routes!(token::configuration_v1))
         .routes(routes!(token::keys_v2))

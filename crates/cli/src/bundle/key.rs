@@ -7,6 +7,8 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublic
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jumpbag_wire::note::PublicKey;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::failure::Failure;
 
@@ -49,9 +51,9 @@ impl SigningKey {
     pub fn read(path: &Path) -> Result<SigningKey, Failure> {
         let text = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
         let name = text.lines().find_map(|line| line.strip_prefix(NAME)).unwrap_or("bundle");
-        let body = text.split_once(BEGIN).and_then(|(_, rest)| Some(rest.split_once(END)?.0));
-        let der = body.and_then(|body| STANDARD.decode(body.split_whitespace().collect::<String>()).ok());
-        let pair = der.and_then(|der| Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).ok());
+        let der = PrivatePkcs8KeyDer::from_pem_slice(text.as_bytes()).ok();
+        let pair =
+            der.and_then(|der| Ed25519KeyPair::from_pkcs8_maybe_unchecked(der.secret_pkcs8_der()).ok());
         let wrong = || {
             Failure::Usage(format!(
                 "`{}` holds no Ed25519 private key: `jumpbag bundle key FILE` makes one",

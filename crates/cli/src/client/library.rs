@@ -2,11 +2,11 @@
 
 use jumpbag_wire::patch::FilePatch;
 use jumpbag_wire::time::Timestamp;
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::Deserialize;
 
 pub use super::name::same_name;
-use super::{Again, Client, Outcome, segment};
+use super::{Again, Client, Entity, Outcome, read, segment};
 use crate::failure::Failure;
 
 /// A library file as any server tells it: what the original does not have is optional.
@@ -48,6 +48,7 @@ impl Entry {
 }
 
 pub const FILES: &str = "/api/libraryfiles";
+pub const DELETED: &str = "/api/deletedlibraryfiles";
 
 impl Client {
     /// The whole library.
@@ -55,18 +56,18 @@ impl Client {
     /// # Errors
     /// When the server refuses, or cannot be reached.
     pub async fn files(&self) -> Result<Vec<Entry>, Failure> {
-        let raw = self.all(FILES).await?;
-        raw.iter().map(|entry| parsed(entry.get())).collect()
+        Ok(self.entities(FILES).await?.into_iter().map(|file| file.is).collect())
     }
 
     /// One file. The original is asked for all of them.
     ///
     /// # Errors
     /// Those of [`Client::files`]; 404 when there is none of this name.
-    pub async fn file(&self, name: &str) -> Result<Entry, Failure> {
-        match self.get(&path(name)).await {
+    pub async fn file(&self, name: &str) -> Result<Entity<Entry>, Failure> {
+        match self.entity(&path(name)).await {
             Err(Failure::Refused(refusal)) if refusal.status == 404 || refusal.status == 405 => {
-                let found = self.files().await?.into_iter().find(|entry| same_name(&entry.file_name, name));
+                let all: Vec<Entity<Entry>> = self.entities(FILES).await?;
+                let found = all.into_iter().find(|file| same_name(&file.is.file_name, name));
                 found.ok_or_else(|| {
                     // The original's own words for a path it does not have would only mislead.
                     let message = format!("Library file {name} was not found");
@@ -78,7 +79,7 @@ impl Client {
         }
     }
 
-    /// Changes what is said about a file.
+    /// Changes what is said about a file; as it is then.
     ///
     /// # Errors
     /// When the server refuses; 404 or 405 where it is the original, which cannot.
@@ -87,20 +88,17 @@ impl Client {
         name: &str,
         patch: &FilePatch,
         if_match: Option<&str>,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Entity<Entry>, Failure> {
         let body =
             serde_json::to_vec(patch).map_err(|e| Failure::Here(format!("cannot write a patch: {e}")))?;
         // A patch that is made twice changes nothing the second time.
         let path = path(name);
         let outcome = self.attempt(Method::PATCH, &path, Again::Safe, async |request| {
             let request = request.header("Content-Type", "application/json").body(body.clone());
-            Ok(match if_match {
-                Some(tag) => request.header("If-Match", tag),
-                None => request,
-            })
+            Ok(only_if(request, if_match))
         });
         match outcome.await? {
-            Outcome::Answered(answer) => Ok(answer),
+            Outcome::Answered(answer) => Entity::read(read(answer).await?),
             Outcome::Unknown(failure) => Err(failure),
         }
     }
@@ -112,10 +110,7 @@ impl Client {
         let answer = self
             .call(Method::DELETE, &path(name), |request| {
                 attempts.set(attempts.get() + 1);
-                match if_match {
-                    Some(tag) => request.header("If-Match", tag),
-                    None => request,
-                }
+                only_if(request, if_match)
             })
             .await;
         match answer {
@@ -147,8 +142,7 @@ impl Client {
     /// # Errors
     /// When the library cannot be asked.
     pub async fn explained(&self, name: &str, failure: Failure, what: &str) -> Result<Failure, Failure> {
-        let entry = self.file(name).await?;
-        if entry.is_versioned() {
+        if self.file(name).await?.is.is_versioned() {
             return Ok(failure);
         }
         Ok(Failure::Usage(format!(
@@ -158,12 +152,15 @@ impl Client {
     }
 }
 
+/// A change that is made only while the file has this entity tag, where there is one.
+pub fn only_if(request: RequestBuilder, tag: Option<&str>) -> RequestBuilder {
+    match tag {
+        Some(tag) => request.header("If-Match", tag),
+        None => request,
+    }
+}
+
 /// The path of a library file.
 pub fn path(name: &str) -> String {
     format!("{FILES}/{}", segment(name))
-}
-
-pub fn parsed(json: &str) -> Result<Entry, Failure> {
-    serde_json::from_str(json)
-        .map_err(|e| Failure::Here(format!("the server told of a library file in an unknown way: {e}")))
 }

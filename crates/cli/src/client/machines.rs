@@ -6,17 +6,9 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::RawValue;
 
-use super::{Again, Client, Outcome, read, segment};
+use super::{Again, Client, Entity, Outcome, read, segment};
 use crate::failure::Failure;
-
-/// Something that a server told: as it was sent, and what is read of it here.
-#[derive(Debug, Clone)]
-pub struct Entity<T> {
-    pub raw: Box<RawValue>,
-    pub is: T,
-}
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -166,14 +158,6 @@ pub const ACTIONS: &str = "/api/machineactions";
 /// Actions that are looked at for one whose answer was lost.
 const LATEST: u32 = 20;
 
-impl<T: DeserializeOwned> Entity<T> {
-    fn read(raw: Box<RawValue>) -> Result<Entity<T>, Failure> {
-        let is = serde_json::from_str(raw.get())
-            .map_err(|e| Failure::Here(format!("the server told of this in an unknown way: {e}")))?;
-        Ok(Entity { raw, is })
-    }
-}
-
 impl Client {
     /// Machines, of all or of those that a condition in OData means.
     ///
@@ -181,12 +165,12 @@ impl Client {
     /// When the server refuses, or cannot be reached.
     pub async fn machines(&self, filter: Option<&str>) -> Result<Vec<Entity<Machine>>, Failure> {
         let path = filtered(MACHINES, filter);
-        match self.all(&path).await {
+        match self.entities(&path).await {
             // The original says so when there is none.
             Err(Failure::Refused(refusal)) if refusal.status == 404 && refusal.code == "ResourceNotFound" => {
                 Ok(Vec::new())
             }
-            other => other?.into_iter().map(Entity::read).collect(),
+            other => other,
         }
     }
 
@@ -195,7 +179,7 @@ impl Client {
     /// # Errors
     /// When the server refuses; 404 when there is none.
     pub async fn machine(&self, id_or_name: &str) -> Result<Entity<Machine>, Failure> {
-        Entity::read(self.get(&format!("{MACHINES}/{}", segment(id_or_name))).await?)
+        self.entity(&format!("{MACHINES}/{}", segment(id_or_name))).await
     }
 
     /// Adds a tag to a machine, or takes it away; twice is as good as once.
@@ -242,13 +226,13 @@ impl Client {
     pub async fn actions(&self, filter: Option<&str>, top: u32) -> Result<Vec<Entity<Action>>, Failure> {
         let path = filtered(ACTIONS, filter);
         let and = if filter.is_some() { '&' } else { '?' };
-        self.all(&format!("{path}{and}$top={top}")).await?.into_iter().map(Entity::read).collect()
+        self.entities(&format!("{path}{and}$top={top}")).await
     }
 
     /// # Errors
     /// When the server refuses; 404 when there is none.
     pub async fn action(&self, id: &str) -> Result<Entity<Action>, Failure> {
-        Entity::read(self.get(&format!("{ACTIONS}/{}", segment(id))).await?)
+        self.entity(&format!("{ACTIONS}/{}", segment(id))).await
     }
 
     /// Ends an action; one that has ended stays as it was.

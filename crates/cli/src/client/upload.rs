@@ -11,9 +11,9 @@ use reqwest::{Body, Method, Response};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
-use super::library::{Entry, FILES, parsed};
+use super::library::{Entry, FILES, only_if};
 use super::name::same_name;
-use super::{Again, Client, Fields, Outcome, read};
+use super::{Again, Client, Entity, Fields, Outcome, read};
 use crate::failure::Failure;
 use crate::progress::FileBar;
 
@@ -49,11 +49,7 @@ impl Client {
     ///
     /// # Errors
     /// When the server refuses or stays away, or the file is not what it was when it was planned.
-    pub async fn upload(
-        &self,
-        sent: &Sent<'_>,
-        bar: &FileBar,
-    ) -> Result<Box<serde_json::value::RawValue>, Failure> {
+    pub async fn upload(&self, sent: &Sent<'_>, bar: &FileBar) -> Result<Entity<Entry>, Failure> {
         // jumpbag answers a second upload under the same key as it did the first; the original knows no such thing.
         let key = uuid::Uuid::new_v4().to_string();
         let mut attempts = 0;
@@ -61,12 +57,8 @@ impl Client {
             bar.again();
             let outcome = self
                 .attempt(Method::POST, FILES, Again::Ask, async |request| {
-                    let mut request =
-                        request.header("Idempotency-Key", &key).multipart(form(sent, bar).await?);
-                    if let Some(tag) = sent.if_match {
-                        request = request.header("If-Match", tag);
-                    }
-                    Ok(request)
+                    let request = request.header("Idempotency-Key", &key).multipart(form(sent, bar).await?);
+                    Ok(only_if(request, sent.if_match))
                 })
                 .await?;
             match outcome {
@@ -86,36 +78,28 @@ impl Client {
     }
 
     /// The file as the library has it, if it has these bytes under this name.
-    async fn is_there(&self, sent: &Sent<'_>) -> Result<Option<Box<serde_json::value::RawValue>>, Failure> {
-        for raw in self.all(FILES).await? {
-            let entry: Entry = parsed(raw.get())?;
-            // Bytes alone do not tell whether a change of what is said about them has arrived.
-            if same_name(&entry.file_name, sent.name)
-                && entry.sha256 == sent.sha256
-                && sent.fields.differing(&entry).is_empty()
-            {
-                return Ok(Some(raw));
-            }
-        }
-        Ok(None)
+    async fn is_there(&self, sent: &Sent<'_>) -> Result<Option<Entity<Entry>>, Failure> {
+        let files: Vec<Entity<Entry>> = self.entities(FILES).await?;
+        // Bytes alone do not tell whether a change of what is said about them has arrived.
+        let ours = |file: &Entity<Entry>| {
+            same_name(&file.is.file_name, sent.name)
+                && file.is.sha256 == sent.sha256
+                && sent.fields.differing(&file.is).is_empty()
+        };
+        Ok(files.into_iter().find(ours))
     }
 
-    async fn stored(
-        &self,
-        sent: &Sent<'_>,
-        answer: Response,
-    ) -> Result<Box<serde_json::value::RawValue>, Failure> {
+    async fn stored(&self, sent: &Sent<'_>, answer: Response) -> Result<Entity<Entry>, Failure> {
         if let Some(warning) = answer.headers().get("jumpbag-warning").and_then(|value| value.to_str().ok()) {
             self.progress.warn(warning);
         }
-        let raw: Box<serde_json::value::RawValue> = read(answer).await?;
-        let entry: Entry = parsed(raw.get())?;
-        if entry.sha256.eq_ignore_ascii_case(sent.sha256) {
-            return Ok(raw);
+        let file: Entity<Entry> = Entity::read(read(answer).await?)?;
+        if file.is.sha256.eq_ignore_ascii_case(sent.sha256) {
+            return Ok(file);
         }
         Err(Failure::Here(format!(
             "`{}`: the library says that it has {} and not {}, which was sent",
-            sent.name, entry.sha256, sent.sha256
+            sent.name, file.is.sha256, sent.sha256
         )))
     }
 }

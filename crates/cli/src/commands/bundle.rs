@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 
-use super::Context;
 use super::files::{fetch, matching};
 use super::sync::apply::Apply;
 use super::sync::{Only, Rules, wanted};
+use super::{Context, Jobs};
 use crate::bundle::key::{SigningKey, public};
 use crate::bundle::{self, Bytes, Content, Item};
 use crate::client::{Entry, Fields, Source};
@@ -76,9 +76,8 @@ pub struct Unpack {
     diff: bool,
     #[command(flatten)]
     rules: Rules,
-    /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    #[command(flatten)]
+    jobs: Jobs,
 }
 
 pub async fn run(context: &Context, command: Command) -> Result<Status, Failure> {

@@ -27,7 +27,7 @@ pub struct Login {
     /// Where to sign in, when that is not the server itself: https://login.microsoftonline.com, …
     #[arg(long, value_name = "URL", env = "JUMPBAG_AUTHORITY")]
     authority: Option<String>,
-    /// Tenant; without one the authority's discovery document is asked
+    /// Tenant at Entra ID; jumpbag needs none: without one the authority's discovery document is asked
     #[arg(long, value_name = "GUID", env = "JUMPBAG_TENANT")]
     tenant: Option<String>,
     /// The app registration to sign in with; by device code at jumpbag itself none is needed
@@ -75,7 +75,8 @@ pub async fn login(context: &Context, login: Login) -> Result<Status, Failure> {
     profile.check("--url")?;
     let http = transport::client(&profile)?;
     let (proof, granted) = if login.device_code {
-        by_device(context, &profile, http.clone()).await?
+        let (proof, granted) = by_device(context, &profile, http.clone()).await?;
+        (proof, Some(granted))
     } else {
         (by_client(&login)?, None)
     };
@@ -144,7 +145,7 @@ async fn by_device(
     context: &Context,
     profile: &Profile,
     http: reqwest::Client,
-) -> Result<(Proof, Option<Granted>), Failure> {
+) -> Result<(Proof, Granted), Failure> {
     let issuer = Issuer::new(http, profile);
     let prompt = issuer.begin_device(profile).await?;
     context.output.line(format!(
@@ -161,7 +162,7 @@ async fn by_device(
         Some(refresh) => Proof::RefreshToken(refresh.clone()),
         None => Proof::Token(granted.access.clone()),
     };
-    Ok((proof, Some(granted)))
+    Ok((proof, granted))
 }
 
 impl Context {

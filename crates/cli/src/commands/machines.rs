@@ -5,11 +5,11 @@ use glob::MatchOptions;
 
 use super::Context;
 use super::files::short;
-use crate::client::Client;
-use crate::client::machines::{Entity, Machine, quoted};
+use crate::client::machines::{Machine, quoted};
+use crate::client::{Client, Entity};
 use crate::failure::{Failure, Status};
 use crate::folder::manifest::pattern;
-use crate::output::{BAD, CHANGED, GOOD, Output, shown};
+use crate::output::{CHANGED, GOOD, Output, shown};
 use crate::work::{Worked, each};
 
 #[derive(Subcommand)]
@@ -147,9 +147,4 @@ async fn tag(output: Output, mut client: Client, tag: Tag) -> Result<Status, Fai
     let done = each(&client.progress, JOBS, &tag.machines, |name| name.clone(), work).await;
     client.progress.finish();
     done?.finish(output)
-}
-
-/// What a machine is called, beside what went wrong with it.
-pub fn refused(name: &str, failure: &Failure) -> String {
-    format!("{BAD}{}{BAD:#}: {failure}", shown(name))
 }

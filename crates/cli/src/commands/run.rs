@@ -9,11 +9,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Context;
-use super::machines::{refused, tagged};
+use super::machines::tagged;
 use crate::client::Client;
 use crate::client::machines::{Command, GET_FILE, PUT_FILE, RUN_SCRIPT, Wanted};
 use crate::failure::{Failure, Refusal, Status};
 use crate::output::shown;
+use crate::work::failed;
 use watch::Watch;
 
 const USAGE: &str = "jumpbag run [OPTIONS] <MACHINE> [SCRIPT] [-- <ARG>...]
@@ -208,7 +209,7 @@ async fn targets(
             // Who may run scripts may be one who must not look at machines.
             Err(failure) if failure.is(403) => targets.push(Target { name: name.clone(), id: name.clone() }),
             Err(failure @ Failure::Refused(_)) if names.len() > 1 || tag.is_some() => {
-                client.progress.warn(&refused(name, &failure));
+                client.progress.warn(&failed(name, &failure));
                 refusals += 1;
             }
             Err(failure) => return Err(failure),
@@ -224,7 +225,7 @@ async fn targets(
                 target: None,
             }));
         }
-        let tagged = |machine: crate::client::machines::Entity<_>| -> Target {
+        let tagged = |machine: crate::client::Entity<_>| -> Target {
             let machine: crate::client::machines::Machine = machine.is;
             Target { name: machine.name().to_owned(), id: machine.id }
         };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use glob::Pattern;
 
-use super::Context;
+use super::{Context, Jobs};
 use crate::client::{Client, Entry, Source};
 use crate::failure::{Failure, Status};
 use crate::folder::manifest::Member;
@@ -42,9 +42,8 @@ pub struct Sync {
     /// The lock file, when it is not to be library.lock in the folder
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
-    /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    #[command(flatten)]
+    jobs: Jobs,
 }
 
 /// What a plan may do.

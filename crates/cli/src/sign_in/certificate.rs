@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -35,7 +37,7 @@ pub fn assertion(
     now: i64,
 ) -> Result<String, Failure> {
     let (pem, key_pem) = (read(certificate)?, read(key)?);
-    let der = certificate_of(&pem).ok_or_else(|| {
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
         Failure::Usage(format!(
             "`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)",
             certificate.display()
@@ -64,13 +66,8 @@ fn read(path: &Path) -> Result<String, Failure> {
     std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))
 }
 
-fn certificate_of(pem: &str) -> Option<Vec<u8>> {
-    let (_, body) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
-    let (body, _) = body.split_once("-----END CERTIFICATE-----")?;
-    STANDARD.decode(body.split_whitespace().collect::<String>()).ok()
-}
-
-/// The first private key of a file that may hold certificates too.
+/// The first private key of a file that may hold certificates too. It stays PEM, because as DER only one of the two forms
+/// that such keys have is taken.
 fn private_key_of(pem: &str) -> Option<String> {
     let lines =
         pem.lines().skip_while(|line| !(line.starts_with("-----BEGIN") && line.contains("PRIVATE KEY")));

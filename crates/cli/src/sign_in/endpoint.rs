@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, Response};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
+use url::Url;
 
 use super::certificate;
 use crate::client::refusal;
@@ -19,6 +20,8 @@ pub struct Issuer {
     pub(super) http: reqwest::Client,
     authority: String,
     tenant: Option<String>,
+    /// Whether the server is its own issuer, because nobody named another: then its secrets go nowhere else.
+    own: bool,
     plain_http: bool,
     found: OnceCell<Endpoints>,
 }
@@ -61,8 +64,14 @@ const LARGEST: usize = 1 << 20;
 
 impl Issuer {
     pub fn new(http: reqwest::Client, profile: &Profile) -> Issuer {
-        let (authority, tenant) = (profile.authority().to_owned(), profile.tenant.clone());
-        Issuer { http, authority, tenant, plain_http: profile.plain_http, found: OnceCell::new() }
+        Issuer {
+            http,
+            authority: profile.authority().to_owned(),
+            tenant: profile.tenant.clone(),
+            own: profile.authority.is_none(),
+            plain_http: profile.plain_http,
+            found: OnceCell::new(),
+        }
     }
 
     pub(super) async fn by_secret(&self, profile: &Profile, secret: &str) -> Result<Access, Failure> {
@@ -167,14 +176,27 @@ impl Issuer {
                 status.as_u16()
             ))
         })?;
-        // The secret goes where the document says, so that must be as safe as where the document came from.
-        let safe = |url: &str| is_safe(url, self.plain_http);
-        if !safe(&found.token_endpoint) || !found.device_authorization_endpoint.as_deref().is_none_or(safe) {
+        self.check(&url, &found.token_endpoint)?;
+        found.device_authorization_endpoint.iter().try_for_each(|endpoint| self.check(&url, endpoint))?;
+        Ok(found)
+    }
+
+    /// The secret goes where the document says, so that must be as safe as where the document came from.
+    fn check(&self, document: &str, endpoint: &str) -> Result<(), Failure> {
+        if self.own && !same_origin(endpoint, &self.authority) {
             return Err(Failure::Here(format!(
-                "`{url}` names an endpoint that is not HTTPS: no secret goes there"
+                "`{document}` names the endpoint `{endpoint}`, which is not at `{}`: no secret goes there; give the address \
+                 by which the server knows itself (its `public_url`) as `--url`, or `--authority` where the issuer is \
+                 another",
+                self.authority
             )));
         }
-        Ok(found)
+        if !is_safe(endpoint, self.plain_http) {
+            return Err(Failure::Here(format!(
+                "`{document}` names an endpoint that is not HTTPS: no secret goes there"
+            )));
+        }
+        Ok(())
     }
 
     /// Posts a form: what is granted, or OAuth 2.0's refusal with its status.
@@ -220,6 +242,11 @@ async fn send(url: &str, request: RequestBuilder) -> Result<Response, Failure> {
         Some(answered) => answered.map_err(|e| transport::unreachable(url, &e)),
         None => Err(transport::silent(url)),
     }
+}
+
+fn same_origin(a: &str, b: &str) -> bool {
+    let origin = |url: &str| Url::parse(url).ok().map(|url| url.origin());
+    origin(a).is_some_and(|a| Some(a) == origin(b))
 }
 
 /// Whole seconds of a `Retry-After`.

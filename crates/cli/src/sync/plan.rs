@@ -79,9 +79,9 @@ impl Plan {
         self.0.iter().filter(|step| step.what == what).count()
     }
 
-    /// Whether anything would be done, or is in the way.
-    pub fn has_changes(&self) -> bool {
-        self.0.iter().any(|step| !matches!(step.what, What::Unchanged | What::Extra))
+    /// The steps that do something, or that something is in the way of.
+    pub fn changes(&self) -> impl Iterator<Item = &Step> {
+        self.0.iter().filter(|step| !matches!(step.what, What::Unchanged | What::Extra))
     }
 }
 

@@ -46,9 +46,9 @@ fn cookie(answer: &reqwest::Response) -> String {
 #[tokio::test]
 async fn a_user_signs_in_without_an_app_registration() {
     let server = Jumpbag::start().await;
-    let tenant = server.user("ada@contoso.example", PASSWORD, &["Library.Manage"]).await;
+    server.user("ada@contoso.example", PASSWORD, &["Library.Manage"]).await;
     let home = Home::new();
-    let arguments = ["login", "--url", server.url(), "--tenant", &tenant, "--device-code"];
+    let arguments = ["login", "--url", server.url(), "--device-code"];
     let mut login = home.command(&arguments).stderr(Stdio::inherit()).spawn().expect("it starts");
     let mut lines = BufReader::new(login.stdout.take().expect("it is piped")).lines();
     let prompt = lines.next_line().await.expect("a line").expect("it asks the user");

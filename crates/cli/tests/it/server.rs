@@ -109,8 +109,8 @@ impl Jumpbag {
         process.stdout()
     }
 
-    /// A user with this password; the tenant to sign in to.
-    pub async fn user(&self, name: &str, password: &str, permissions: &[&str]) -> String {
+    /// A user with this password.
+    pub async fn user(&self, name: &str, password: &str, permissions: &[&str]) {
         let mut command = self.command();
         command.args(["users", "add", name, "--password-stdin"]);
         command.args(permissions.iter().flat_map(|permission| ["--permission", permission]));
@@ -119,7 +119,6 @@ impl Jumpbag {
         command.stdin(std::fs::File::open(&input).expect("what was just written"));
         let output = command.output().expect("the program starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        self.place(&["Library.Read"]).await.tenant
     }
 
     /// Somebody new with these permissions.

@@ -13,8 +13,7 @@ async fn a_secret_is_typed_once() {
     let place = server.librarian().await;
     let home = Home::new();
     home.run(&["files", "list"]).await;
-    let arguments =
-        ["login", "--url", &place.url, "--tenant", &place.tenant, "--client-id", &place.client_id];
+    let arguments = ["login", "--url", &place.url, "--client-id", &place.client_id];
     home.run_with(&arguments, b"wrong\n").await;
     home.run(&["whoami"]).await;
     home.run_with(&arguments, b"").await;
@@ -128,10 +127,43 @@ async fn a_certificate_at_jumpbags_issuer() {
     ];
     let added: serde_json::Value = serde_json::from_str(&server.admin(&add).await).expect("JSON");
     let (tenant, id) = (added["tenant"].as_str().unwrap(), added["client_id"].as_str().unwrap());
-    let login =
-        ["login", "--url", server.url(), "--tenant", tenant, "--client-id", id, "--certificate", "app.pem"];
-    home.quietly(&login).await.expect(0);
+    let login = ["login", "--url", server.url(), "--client-id", id, "--certificate", "app.pem"];
+    for more in [&[][..], &["--tenant", tenant]] {
+        home.quietly(&[&login[..], more].concat()).await.expect(0);
+        home.quietly(&["files", "list"]).await.expect(0);
+        home.quietly(&["logout"]).await.expect(0);
+    }
+}
+
+/// An installation has one tenant: nobody has to know which, with a profile or without.
+#[tokio::test]
+async fn the_address_is_all_that_is_said_of_jumpbag() {
+    let server = Jumpbag::with_tls().await;
+    let place = server.librarian().await;
+    let file = server.ca_file().display().to_string();
+    let login = ["login", "--url", &place.url, "--client-id", &place.client_id, "--ca-file", &file];
+    let home = Home::new();
+    home.run_with(&login, place.client_secret.as_bytes()).await.expect(0);
     home.quietly(&["files", "list"]).await.expect(0);
+    let who = home.quietly(&["whoami", "--json"]).await.expect(0).json();
+    assert_eq!(who["tenant"], place.tenant.as_str());
+    Home::at(&place).env("JUMPBAG_TENANT", "").quietly(&["files", "list"]).await.expect(0);
+}
+
+/// Where it calls itself is not where one signs in: the secret stays here, until somebody says that it is right.
+#[tokio::test]
+async fn a_server_that_calls_itself_otherwise_gets_no_secret_unasked() {
+    let server = Jumpbag::with(&[("public_url", "https://bag.example:444")], false).await;
+    let place = server.librarian().await;
+    let home = Home::at(&place).env("JUMPBAG_TENANT", "");
+    let ran = home.quietly(&["files", "list"]).await.expect(1);
+    assert!(
+        ran.stderr.contains("the endpoint `https://bag.example:444/")
+            && ran.stderr.contains("no secret goes"),
+        "{}",
+        ran.stderr
+    );
+    Home::at(&place).quietly(&["files", "list"]).await.expect(0);
 }
 
 #[tokio::test]

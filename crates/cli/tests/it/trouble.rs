@@ -123,6 +123,20 @@ async fn a_storm_of_429_is_waited_out_and_told() {
     assert_eq!(home.quietly(&["-q", "files", "list"]).await.expect(0).stderr, "");
 }
 
+/// Who would have to wait for a day is told so, quiet or not, and what was not begun is left.
+#[tokio::test]
+async fn nobody_waits_for_ever() {
+    let original = Original::start().await;
+    let home = Home::at(&(&original).into());
+    for n in 0..5 {
+        home.write(&format!("lib/{n}.ps1"), format!("{n}"));
+    }
+    original.fail("POST /api/libraryfiles", Fault::TooMany(86_400)).times(100);
+    let ran = home.quietly(&["-q", "sync", "lib", "--apply", "--jobs", "1"]).await.expect(1);
+    assert!(ran.stderr.contains("86400 s") && ran.stderr.contains("(429 TooManyRequests"), "{}", ran.stderr);
+    assert_eq!(original.count("POST /api/libraryfiles"), 1);
+}
+
 /// The original's limits as they are: more files than calls in a (short) minute all arrive.
 #[tokio::test]
 async fn more_files_than_calls_a_minute_all_arrive() {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-/// `/{tenant}/v2.0/.well-known/openid-configuration`. `base` is the address the caller reached,
-/// `tenant` the tenant's id.
+/// `/{tenant}/v2.0/.well-known/openid-configuration`, and the same at the root. `base` is the address
+/// the caller reached, `tenant` the tenant's id.
 pub fn v2(base: &str, tenant: &str) -> Value {
     let at = format!("{}/{tenant}", base.trim_end_matches('/'));
     let mut document = document(

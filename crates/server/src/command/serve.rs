@@ -171,11 +171,7 @@ async fn welcome(app: &App, url: &str, first: Option<First>) -> Result<(), Failu
     };
     say!(
         r#"
-First start. Two ways in, shown only now.
-
-For people: open this within a day, and choose a name and a password.
-
-  {front}/setup?code={setup}
+First start. Two ways in, both shown only now.
 
 For programs: this app registration may manage the library.
 
@@ -188,6 +184,10 @@ Try it: get a token, upload a file, list the library.
   TOKEN=$({curl} {url}/{tenant}/oauth2/v2.0/token -d grant_type=client_credentials -d client_id={client_id} -d client_secret={secret} -d scope=https://api.securitycenter.microsoft.com/.default | sed 's/.*"access_token":"\([^"]*\)".*/\1/')
   echo 'Get-Process' > triage.ps1; {curl} {url}/api/libraryfiles -H "Authorization: Bearer $TOKEN" -F file=@triage.ps1 -F Description='First script' -F OverrideIfExists=true
   {curl} {url}/api/libraryfiles -H "Authorization: Bearer $TOKEN"
+
+For people: open this within a day, and choose a name and a password.
+
+  {front}/setup?code={setup}
 "#,
         front = app.settings.public_url.as_deref().unwrap_or(url),
         setup = setup.reveal(),

@@ -96,14 +96,14 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
     match command {
         Command::Add { name, display_name, permissions, password_stdin, totp, json } => {
             let permissions = parsed(&permissions)?;
-            let password = password(password_stdin)?;
+            let password = password(password_stdin).await?;
             let person = Person { name: name.clone(), display_name, permissions, password, totp };
             let added = users::add(catalog, person, Actor::operator("users add"), Timestamp::now()).await?;
             show(&name, Some(&added.id), added.totp.as_ref(), json);
         }
         Command::List { json } => list(&users::all(catalog).await?, json),
         Command::Password { name, password_stdin } => {
-            let password = password(password_stdin)?;
+            let password = password(password_stdin).await?;
             edit(&name, Edit::Password(password), "users password").await?;
             println!("new password: {name}; all sign-ins of before have ended");
         }
@@ -141,11 +141,11 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
 }
 
 /// Asked for where somebody can be asked, without showing it, and twice.
-fn password(from_stdin: bool) -> Result<Hidden, Failure> {
+async fn password(from_stdin: bool) -> Result<Hidden, Failure> {
     let said = |what: &str, e: std::io::Error| Failure::Said(format!("cannot read {what}: {e}"));
     if !from_stdin && std::io::stdin().is_terminal() {
-        let first = asked("Password (not shown): ").map_err(|e| said("the password", e))?;
-        let again = asked("Once more: ").map_err(|e| said("the password", e))?;
+        let first = asked("Password (not shown): ").await.map_err(|e| said("the password", e))?;
+        let again = asked("Once more: ").await.map_err(|e| said("the password", e))?;
         if first != again {
             return Err(Failure::Said("the two are not the same: begin again".into()));
         }
@@ -158,7 +158,7 @@ fn password(from_stdin: bool) -> Result<Hidden, Failure> {
 }
 
 /// A line typed at the terminal, which shows it nowhere.
-fn asked(prompt: &str) -> std::io::Result<Hidden> {
+async fn asked(prompt: &str) -> std::io::Result<Hidden> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let terminal = std::io::stdin();
     eprint!("{prompt}");
@@ -167,12 +167,21 @@ fn asked(prompt: &str) -> std::io::Result<Hidden> {
     let mut silent = before.clone();
     silent.local_modes.remove(LocalModes::ECHO);
     tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-    let mut line = String::new();
-    let read = terminal.read_line(&mut line);
+    let line = tokio::task::spawn_blocking(|| {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).map(|_| line)
+    });
+    let line = tokio::select! {
+        line = line => Some(line),
+        _ = tokio::signal::ctrl_c() => None,
+    };
     tcsetattr(&terminal, OptionalActions::Flush, &before)?;
     eprintln!();
-    read?;
-    Ok(Hidden::new(line.trim_end_matches(['\r', '\n'])))
+    let Some(line) = line else {
+        // At once: an orderly end would wait for the line that is still being read.
+        std::process::exit(130);
+    };
+    Ok(Hidden::new(line.map_err(std::io::Error::other)??.trim_end_matches(['\r', '\n'])))
 }
 
 fn show(name: &str, id: Option<&str>, secret: Option<&Hidden>, as_json: bool) {

@@ -407,8 +407,10 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> String {
         ("blob_options", _) => "***".into(),
         ("issuers", toml::Value::Array(issuers)) => {
             let mut issuers = issuers.clone();
-            for secret in
-                issuers.iter_mut().filter_map(|issuer| issuer.get_mut("sign_in")?.get_mut("client_secret"))
+            let sign_in = issuers.iter_mut().filter_map(|issuer| issuer.get_mut("sign_in")?.as_table_mut());
+            // By what it looks like: one that is misspelt is a secret too.
+            for (_, secret) in
+                sign_in.flatten().filter(|(key, _)| key.contains("secret") && !key.ends_with("_file"))
             {
                 *secret = "***".into();
             }

@@ -149,14 +149,17 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
             .ok_or_else(|| Error::Internal("a request without context".into()))?;
         let now = Timestamp::now();
         let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let browser = Browser::of(&parts.headers, &context);
-        let caller = match (authorization, &browser.console) {
+        let cookie = match authorization {
+            Some(_) => None,
+            None => Browser::of(&parts.headers, &context).console,
+        };
+        let caller = match &cookie {
             // A cookie comes along whoever made the call: only pages of ours may.
-            (None, Some(cookie)) => {
+            Some(cookie) => {
                 check_call(&parts.method, &parts.headers, &context)?;
                 app.access.caller_with(cookie, now).await?
             }
-            _ => app.access.caller(authorization, now).await?,
+            None => app.access.caller(authorization, now).await?,
         };
         let _ = context.caller.set(caller.limit_key());
         caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))?;

@@ -63,7 +63,8 @@ impl Page {
 
     /// What to type on the server.
     pub fn command(mut self, text: &str) -> Page {
-        self.body.push_str(&format!("<p><code>{}</code></p>\n", escape(text)));
+        let lines: Vec<_> = text.lines().map(escape).collect();
+        self.body.push_str(&format!("<pre>{}</pre>\n", lines.join("\n")));
         self
     }
 

@@ -197,6 +197,18 @@ fn answered(context: &Context, answer: Result<Response, TokenError>, now: Timest
     (headers, answer).into_response()
 }
 
+/// Discovery for those who know the server's address and nothing else: there is one tenant, and this is its document of v2.
+#[utoipa::path(
+    get, path = "/.well-known/openid-configuration", tag = "tokens", operation_id = "configurationOfServer",
+    responses((status = 200, description = "OpenID Connect discovery document of the one tenant, v2"))
+)]
+pub async fn configuration(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Arc<Context>>,
+) -> Json<Value> {
+    Json(discovery::v2(&context.base, app.access.tenant()))
+}
+
 /// Discovery, v2.
 #[utoipa::path(
     get, path = "/{tenant}/v2.0/.well-known/openid-configuration", tag = "tokens", operation_id = "configuration",

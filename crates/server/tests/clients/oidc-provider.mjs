@@ -3,9 +3,12 @@
 // usage: node oidc-provider.mjs MODULES   MODULES: the folder that has node_modules
 //
 // Prints one line of JSON when ready: {issuer, control, client_id, client_secret}. The issuer grants client
-// credentials and mints RS256 access tokens with a `roles` claim. The control endpoint takes POSTs with JSON:
+// credentials and mints RS256 access tokens with a `roles` claim. People sign in by code flow with PKCE, for the same client
+// once it has a redirect URI: whoever comes is `user`, without being asked. The control endpoint takes POSTs with JSON:
 //   /configure {roles, audience, lifetime, claims, keys}   what later tokens carry, and how the key document misbehaves:
 //                                     keys is "ok", "error" (500), "garbage", "huge" (64 MiB) or "silent" (no answer)
+//   /configure {redirect_uri, user, method}   where browsers are sent back to, as whom (null: they are turned away), and how
+//                                     the client gives its secret
 //   /rotate {keep}                    a new signing key; the old one stays published only when `keep`
 //   /down, /up                        close the issuer's listener and its connections, open it again on the same port
 //   /mint {claims, header, sign}      a token of any content (null leaves a field out); sign is "real" (the provider's key), "stranger" (its
@@ -30,10 +33,14 @@ const settings = {
   lifetime: 3600,
   claims: {},
   keys: 'ok',
+  redirect_uri: null,
+  user: { sub: 'u-1', name: 'Alice Liddell', preferred_username: 'alice@example.org' },
+  method: 'client_secret_post',
 };
 const counts = { discovery: 0, keys: 0, token: 0 };
 let signingKeys = [await newKey()];
 let answer;
+let current;
 
 const server = http.createServer((request, response) => {
   const page = request.url.split('?')[0];
@@ -43,6 +50,7 @@ const server = http.createServer((request, response) => {
     counts.keys += 1;
     if (settings.keys !== 'ok') return misbehave(response);
   }
+  if (page.startsWith('/interaction/')) return interact(request, response);
   return answer(request, response);
 });
 await listen(server, 0);
@@ -65,29 +73,53 @@ function provider() {
     accessTokenFormat: 'jwt',
     jwt: { sign: { alg: 'RS256' } },
   });
-  return new Provider(issuer, {
+  const web = settings.redirect_uri !== null;
+  current = new Provider(issuer, {
     clients: [
       {
         ...client,
-        grant_types: ['client_credentials'],
-        redirect_uris: [],
-        response_types: [],
-        token_endpoint_auth_method: 'client_secret_post',
+        grant_types: ['client_credentials', ...(web ? ['authorization_code'] : [])],
+        redirect_uris: web ? [settings.redirect_uri] : [],
+        response_types: web ? ['code'] : [],
+        token_endpoint_auth_method: settings.method,
       },
     ],
+    findAccount: (_, id) => ({ accountId: id, claims: () => ({ ...settings.user, roles: settings.roles }) }),
+    claims: { openid: ['sub', 'roles'], profile: ['name', 'preferred_username'] },
+    conformIdTokenClaims: false,
+    cookies: { keys: ['nothing is kept'] },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => 'https://jumpbag.example/',
+        useGrantedResource: () => true,
         getResourceServerInfo: resource,
       },
     },
-    ttl: { ClientCredentials: () => settings.lifetime },
-    extraTokenClaims: () => ({ roles: settings.roles, ...settings.claims }),
+    ttl: { ClientCredentials: () => settings.lifetime, Grant: 600, IdToken: 600, Interaction: 60, Session: 60 },
+    extraTokenClaims: (_, token) => ({
+      roles: settings.roles,
+      ...(token.kind === 'AccessToken' ? { name: settings.user?.name, upn: settings.user?.preferred_username } : {}),
+      ...settings.claims,
+    }),
     jwks: { keys: signingKeys },
-  }).callback();
+  });
+  return current.callback();
+}
+
+// Whoever comes to sign in is `user`, and agrees to everything.
+async function interact(request, response) {
+  const { params } = await current.interactionDetails(request, response);
+  if (settings.user === null) {
+    return current.interactionFinished(request, response, { error: 'access_denied', error_description: 'not today <b>' });
+  }
+  const accountId = settings.user.sub;
+  const grant = new current.Grant({ accountId, clientId: params.client_id });
+  grant.addOIDCScope(params.scope);
+  grant.addResourceScope('https://jumpbag.example/', '');
+  return current.interactionFinished(request, response, { login: { accountId }, consent: { grantId: await grant.save() } });
 }
 
 async function listen(listener, wanted) {
@@ -137,7 +169,9 @@ const commands = {
     for (const name of Object.keys(wanted)) {
       if (!(name in settings)) throw new Error(`unknown setting: ${name}`);
     }
-    return Object.assign(settings, wanted);
+    Object.assign(settings, wanted);
+    if ('redirect_uri' in wanted || 'method' in wanted) answer = provider();
+    return settings;
   },
   '/rotate': async ({ keep = false }) => {
     signingKeys = [await newKey(), ...(keep ? signingKeys : [])];

@@ -1,5 +1,8 @@
 //! The console, in a real browser (`tests/clients/console.mjs`) and as an attacker would look at it.
 
+mod machine;
+mod verifying;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,12 +13,18 @@ use crate::support::browser::{Browser, Shown};
 use crate::support::process::Process;
 use crate::support::server::{Jumpbag, Options};
 use crate::support::{clients, repository};
+use machine::Machine;
 
 const ALICE: &str = "alice";
 
-/// A server with a user who may do everything.
+/// A server with a user who may do everything, and room to do it.
 async fn bag(options: Options) -> Jumpbag {
-    let bag = options.set("rate_limits", false).set("max_file_bytes", 2_000_000).start().await;
+    plain_bag(options.set("rate_limits", false).set("max_file_bytes", 2_000_000)).await
+}
+
+/// The same with the limits that the options say.
+async fn plain_bag(options: Options) -> Jumpbag {
+    let bag = options.start().await;
     let permissions = [
         "Library.Manage",
         "Machine.ReadWrite",
@@ -30,14 +39,23 @@ async fn bag(options: Options) -> Jumpbag {
 
 /// A story in Chromium, under way.
 fn begin(bag: &Jumpbag, story: &str, shots: &str) -> Process {
+    begin_with(bag, story, shots, &[])
+}
+
+/// The same, with what the story needs besides.
+fn begin_with(bag: &Jumpbag, story: &str, shots: &str, more: &[&str]) -> Process {
     let mut command = clients::node();
     command.arg(clients::script("console.mjs")).arg(clients::node_modules_parent());
-    command.args([story, &bag.url(), ALICE, PASSWORD, shots]);
+    command.args([story, &bag.url(), ALICE, PASSWORD, shots]).args(more);
     Process::spawn(story, command)
 }
 
 async fn ends_well(story: Process) {
-    let status = story.ended(Duration::from_secs(150)).await;
+    ends_well_within(story, 150).await;
+}
+
+async fn ends_well_within(story: Process, seconds: u64) {
+    let status = story.ended(Duration::from_secs(seconds)).await;
     assert!(status.success(), "{}", story.stderr());
 }
 
@@ -84,6 +102,60 @@ async fn heavy_apps_are_registered_and_what_is_shown_once_works() {
     ends_well(begin(&bag, "apps", "-")).await;
 }
 
+#[tokio::test]
+async fn heavy_a_script_runs_on_a_machine_and_is_followed_from_a_browser() {
+    let bag = bag(Jumpbag::options()).await;
+    let machine = Machine::of(&bag).await;
+    ends_well(begin_with(&bag, "machines", "-", &[&machine.folder()])).await;
+}
+
+#[tokio::test]
+async fn heavy_a_page_waits_where_the_server_asks_it_to() {
+    let bag = plain_bag(Jumpbag::options().set("library_calls_per_minute", 14)).await;
+    ends_well(begin(&bag, "limits", "-")).await;
+}
+
+#[tokio::test]
+async fn heavy_large_texts_leave_the_page_usable() {
+    let bag = plain_bag(Jumpbag::options().set("rate_limits", false)).await;
+    ends_well(begin(&bag, "large", "-")).await;
+}
+
+#[tokio::test]
+async fn heavy_what_was_typed_outlives_the_session() {
+    let bag = bag(Jumpbag::options()).await;
+    let story = begin(&bag, "expiry", "-");
+    story.line(Duration::from_secs(60), |line| (line == "ready").then_some(())).await;
+    let (status, _, stderr) = bag.command(&["users", "sessions", ALICE, "--end"]).await;
+    assert!(status.success(), "{stderr}");
+    ends_well(story).await;
+}
+
+#[tokio::test]
+async fn heavy_a_reload_in_the_middle_of_an_upload_leaves_nothing_half_done() {
+    let bag = bag(Jumpbag::options()).await;
+    ends_well(begin(&bag, "reload", "-")).await;
+}
+
+#[tokio::test]
+async fn heavy_legal_holds_are_set_and_lifted_in_a_browser() {
+    let bag = bag(Jumpbag::options()).await;
+    ends_well(begin(&bag, "holds", "-")).await;
+}
+
+/// Prints how many bytes a first visit takes, and how long on slow lines.
+#[tokio::test]
+async fn heavy_a_first_visit_is_small() {
+    let bag = bag(Jumpbag::options()).await;
+    for n in 0..100 {
+        bag.upload(&format!("script-{n:03}.ps1"), "Get-Process").await.expect_status(200);
+    }
+    let story = begin(&bag, "budget", "-");
+    let figure = |line: &str| line.starts_with("budget: a 4G").then(|| line.to_owned());
+    println!("{}", story.line(Duration::from_secs(150), figure).await);
+    ends_well(story).await;
+}
+
 /// Every view in both themes and at three widths: nothing too wide, nothing that axe-core finds. `CONSOLE_SHOTS` is a folder
 /// for the pictures.
 #[tokio::test]
@@ -106,7 +178,8 @@ async fn heavy_every_view_in_both_themes_and_at_three_widths() {
         upload.await.expect_status(200);
     }
     let shots = std::env::var("CONSOLE_SHOTS").unwrap_or("-".into());
-    ends_well(begin(&bag, "pictures", &shots)).await;
+    let _machine = Machine::of(&bag).await;
+    ends_well_within(begin(&bag, "pictures", &shots), 500).await;
 }
 
 async fn signed_in(bag: &Jumpbag) -> Browser {
@@ -221,6 +294,42 @@ async fn pages_load_nothing_from_elsewhere_and_cannot_be_framed() {
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
+/// What a module imports when it is loaded, by its path below the console's folder.
+fn imports(root: &Path, module: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root.join(module)).expect("a module");
+    let folder = Path::new(module).parent().expect("a folder");
+    let named = text.split(" from '").skip(1).filter_map(|rest| rest.split('\'').next());
+    let path = |name: &str| match name.strip_prefix("../") {
+        Some(above) => PathBuf::from(above),
+        None => folder.join(name.trim_start_matches("./")),
+    };
+    named.map(|name| path(name).display().to_string()).collect()
+}
+
+/// The page names all modules of its first view, so that the browser asks for them at once.
+#[test]
+fn the_page_names_every_module_that_the_first_view_needs() {
+    let root = repository().join("console");
+    let mut needed = vec!["main.js".to_owned()];
+    let mut at = 0;
+    while at < needed.len() {
+        for module in imports(&root, &needed[at]) {
+            if !needed.contains(&module) {
+                needed.push(module);
+            }
+        }
+        at += 1;
+    }
+    let mut needed: Vec<_> = needed.split_off(1);
+    needed.sort();
+    let page = std::fs::read_to_string(root.join("index.html")).expect("the page");
+    let named = page.split("<link rel=\"modulepreload\" href=\"/console/").skip(1);
+    let mut named: Vec<_> = named.filter_map(|rest| rest.split('"').next()).collect();
+    named.sort_unstable();
+    assert_eq!(named, needed);
+    assert!(needed.len() > 5, "{needed:?}");
 }
 
 /// Text is never HTML in the console, and it is small: all of it is less than 100 KB on the way.

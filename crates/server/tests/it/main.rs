@@ -12,6 +12,8 @@ mod downloads;
 mod durability;
 mod events;
 mod external_issuers;
+mod external_sign_in;
+mod first_visit;
 mod history;
 mod interleavings;
 mod invariants;

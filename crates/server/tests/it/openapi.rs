@@ -107,6 +107,7 @@ fn only_these_operations_are_open_to_all() {
         .map(Operation::shown)
         .collect();
     let wanted = [
+        "GET /.well-known/openid-configuration",
         "GET /api",
         "GET /api/$metadata",
         "GET /common/discovery/instance",

@@ -327,6 +327,9 @@ async fn the_documents_lead_to_the_endpoints_and_keys() {
       ]
     }
     "#);
+    // Who knows the address alone finds the same.
+    let root = bag.anonymous().get("/.well-known/openid-configuration").await.expect_status(200);
+    assert_eq!(root.json(), two.json());
     let one = at(".well-known/openid-configuration").await.expect_status(200);
     let token = token(ask(&bag, &app, &[]).await);
     assert_eq!(one.json()["issuer"], claims(&token)["iss"]);

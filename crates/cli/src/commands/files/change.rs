@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use jumpbag_wire::patch::{Edit as Change, FilePatch};
 
 use super::{Said, is_pattern, matching};
-use crate::client::library::parsed;
-use crate::client::{Client, Entry, Fields, Sent, Source, read};
+use crate::client::{Client, Entity, Entry, Fields, Sent, Source};
 use crate::failure::{Failure, Status};
 use crate::folder;
 use crate::output::{CHANGED, GOOD, Output, shown};
@@ -81,19 +80,17 @@ pub async fn edit(output: Output, client: &Client, edit: Edit) -> Result<Status,
             "nothing to change: give `--description`, `--parameters`, `--tag` or the like".into(),
         ));
     }
-    let entry = client.file(&edit.name).await?;
+    let entry = client.file(&edit.name).await?.is;
     if !entry.is_versioned() {
         return by_upload(output, client, &entry, fields, edit.file, edit.if_match.is_some()).await;
     }
     let if_match = edit.if_match.as_deref().map(quoted);
-    let answer = client.patch(&entry.file_name, &fields.patch(), if_match.as_deref()).await?;
-    let raw: Box<serde_json::value::RawValue> = read(answer).await?;
+    let Entity { raw, is } = client.patch(&entry.file_name, &fields.patch(), if_match.as_deref()).await?;
     if output.json {
         output.json(&raw)?;
         return Ok(Status::Done);
     }
-    let version = parsed(raw.get())?.version;
-    let what = if version == entry.version { "unchanged: it is described so already" } else { "changed" };
+    let what = if is.version == entry.version { "unchanged: it is described so already" } else { "changed" };
     output.said(format!("{GOOD}{}{GOOD:#}: {what}", shown(&entry.file_name)))?;
     Ok(Status::Done)
 }
@@ -136,9 +133,9 @@ async fn by_upload(
         override_existing: true,
         if_match: None,
     };
-    let raw = client.upload(&sent, &client.progress.file(&local.name, local.size)).await?;
+    let stored = client.upload(&sent, &client.progress.file(&local.name, local.size)).await?;
     if output.json {
-        output.json(&raw)?;
+        output.json(&stored.raw)?;
     } else {
         output.said(format!(
             "{GOOD}{}{GOOD:#}: changed, by uploading the same bytes",

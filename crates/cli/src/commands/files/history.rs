@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use jumpbag_wire::library::FileVersion;
+use jumpbag_wire::library::{DeletedFile, FileVersion};
 use reqwest::Method;
 
 use super::look::short;
-use crate::client::library::path;
-use crate::client::{Client, read};
+use crate::client::library::{DELETED, path, same_name};
+use crate::client::{Client, Entity, Entry, read};
 use crate::failure::{Failure, Status, output as written};
 use crate::output::{GOOD, Output, shown, size};
 use crate::sync::text;
@@ -47,13 +47,12 @@ pub async fn versions(output: Output, client: &Client, name: &str) -> Result<Sta
         other => other?,
     };
     if output.json {
+        // Programs get versions of kinds too that are not known here yet.
         output.json(&raw)?;
         return Ok(Status::Done);
     }
-    let versions = raw.iter().map(|raw| serde_json::from_str::<FileVersion>(raw.get()));
-    let versions =
-        versions.collect::<Result<Vec<_>, _>>().map_err(|e| Failure::Here(format!("unknown answer: {e}")))?;
-    let rows = versions.into_iter().map(|version| {
+    let versions = raw.into_iter().map(Entity::<FileVersion>::read).collect::<Result<Vec<_>, _>>()?;
+    let rows = versions.into_iter().map(|Entity { is: version, .. }| {
         let cause = format!("{:?}", version.cause).to_lowercase();
         let what = if version.changed.is_empty() {
             cause
@@ -81,8 +80,8 @@ pub async fn diff(output: Output, client: &Client, diff: Diff) -> Result<Status,
     let to = match diff.to {
         Some(to) => to,
         None => {
-            let entry = client.file(&diff.name).await?;
-            entry.version.ok_or_else(|| not_kept(client))?
+            let file = client.file(&diff.name).await?;
+            file.is.version.ok_or_else(|| not_kept(client))?
         }
     };
     let from = diff.from.unwrap_or(to.saturating_sub(1));
@@ -120,7 +119,7 @@ async fn against_local(
     name: &str,
     local: &std::path::Path,
 ) -> Result<Status, Failure> {
-    let entry = client.file(name).await?;
+    let entry = client.file(name).await?.is;
     let here = std::fs::read(local).map_err(|e| Failure::file("read", local, &e))?;
     let there = text::content(client, &entry).await?;
     let labels = (format!("{} in the library", entry.file_name), local.display().to_string());
@@ -152,7 +151,7 @@ pub fn coloured(patch: &str) -> Result<(), Failure> {
 pub async fn restore(output: Output, client: &Client, restore: Restore) -> Result<Status, Failure> {
     let path = match restore.version {
         Some(version) => format!("{}/versions/{version}/restore", path(&restore.name)),
-        None => format!("/api/deletedlibraryfiles/{}/restore", deleted_id(client, &restore.name).await?),
+        None => format!("{DELETED}/{}/restore", deleted_id(client, &restore.name).await?),
     };
     let answer = match client.call(Method::POST, &path, |request| request).await {
         Err(failure) if failure.is(404) && restore.version.is_some() => {
@@ -160,12 +159,11 @@ pub async fn restore(output: Output, client: &Client, restore: Restore) -> Resul
         }
         other => other?,
     };
-    let raw: Box<serde_json::value::RawValue> = read(answer).await?;
+    let Entity { raw, is: entry } = Entity::<Entry>::read(read(answer).await?)?;
     if output.json {
         output.json(&raw)?;
         return Ok(Status::Done);
     }
-    let entry = crate::client::library::parsed(raw.get())?;
     let version = entry.version.unwrap_or_default();
     output.said(format!("{GOOD}{}{GOOD:#}: restored, as version {version}", shown(&entry.file_name)))?;
     Ok(Status::Done)
@@ -173,22 +171,17 @@ pub async fn restore(output: Output, client: &Client, restore: Restore) -> Resul
 
 /// The id of the file of this name that was deleted last, or the id itself.
 async fn deleted_id(client: &Client, name: &str) -> Result<String, Failure> {
-    let raw = client
-        .all("/api/deletedlibraryfiles")
+    let files: Vec<Entity<DeletedFile>> = client
+        .entities(DELETED)
         .await
         .map_err(|failure| if failure.is(404) { not_kept(client) } else { failure })?;
-    let files = raw
-        .iter()
-        .filter_map(|raw| serde_json::from_str::<jumpbag_wire::library::DeletedFile>(raw.get()).ok());
-    let found = files
-        .into_iter()
-        .find(|file| file.id == name || crate::client::library::same_name(&file.file_name, name));
+    let found = files.into_iter().find(|file| file.is.id == name || same_name(&file.is.file_name, name));
     let missing = || {
         Failure::Usage(format!(
             "no deleted file is called `{name}`: `jumpbag files list --deleted` shows all"
         ))
     };
-    Ok(found.ok_or_else(missing)?.id)
+    Ok(found.ok_or_else(missing)?.is.id)
 }
 
 fn not_kept(client: &Client) -> Failure {

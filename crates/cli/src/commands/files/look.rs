@@ -1,11 +1,11 @@
 //! What the library has.
 
+use jumpbag_wire::library::DeletedFile;
 use jumpbag_wire::time::Timestamp;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::picker;
-use crate::client::library::{FILES, parsed, path};
-use crate::client::{Client, Entry};
+use crate::client::library::{DELETED, FILES};
+use crate::client::{Client, Entity, Entry, segment};
 use crate::failure::{Failure, Status};
 use crate::output::{Output, size};
 
@@ -32,12 +32,12 @@ pub async fn list(output: Output, client: &Client, list: List) -> Result<Status,
     if list.deleted {
         return deleted(output, client).await;
     }
-    let query = list.filter.map(|filter| format!("$filter={}", encoded(&filter)));
+    let query = list.filter.map(|filter| format!("$filter={}", segment(&filter)));
     entries(output, client, query, &list.names).await
 }
 
 pub async fn search(output: Output, client: &Client, search: Search) -> Result<Status, Failure> {
-    let query = format!("$search={}", encoded(&search.words.join(" ")));
+    let query = format!("$search={}", segment(&search.words.join(" ")));
     entries(output, client, Some(query), &[]).await
 }
 
@@ -49,38 +49,30 @@ async fn entries(
 ) -> Result<Status, Failure> {
     let path = query.as_ref().map_or(FILES.to_owned(), |query| format!("{FILES}?{query}"));
     let pickers = names.iter().map(|name| picker(name)).collect::<Result<Vec<_>, _>>()?;
-    let mut raw = client.all(&path).await?;
-    let mut entries = raw.iter().map(|raw| parsed(raw.get())).collect::<Result<Vec<Entry>, _>>()?;
-    if query.is_some() && entries.iter().any(|entry| !entry.is_versioned()) {
+    let mut files: Vec<Entity<Entry>> = client.entities(&path).await?;
+    if query.is_some() && files.iter().any(|file| !file.is.is_versioned()) {
         return Err(Failure::Usage(format!(
             "{} is Microsoft Defender for Endpoint, whose library cannot be searched or filtered: `jumpbag files list '*word*'` \
              filters its list here",
             client.base()
         )));
     }
-    if !names.is_empty() {
-        let wanted: Vec<bool> =
-            entries.iter().map(|entry| pickers.iter().any(|picks| picks(&entry.file_name))).collect();
-        let mut keep = wanted.iter();
-        raw.retain(|_| keep.next().copied().unwrap_or_default());
-        let mut keep = wanted.iter();
-        entries.retain(|_| keep.next().copied().unwrap_or_default());
-    }
+    files.retain(|file| pickers.is_empty() || pickers.iter().any(|picks| picks(&file.is.file_name)));
     if output.json {
-        output.json(&raw)?;
+        output.json(&files.iter().map(|file| &file.raw).collect::<Vec<_>>())?;
         return Ok(Status::Done);
     }
     let said = |entry: &Entry| entry.description.clone().unwrap_or_default();
     let changed = |entry: &Entry| entry.last_updated_time.map(short).unwrap_or_default();
-    if entries.iter().any(Entry::is_versioned) {
-        let rows = entries.iter().map(|entry| {
+    if files.iter().any(|file| file.is.is_versioned()) {
+        let rows = files.iter().map(|Entity { is: entry, .. }| {
             let version = entry.version.map(|version| version.to_string()).unwrap_or_default();
             let size = entry.size.map(size).unwrap_or_default();
             [entry.file_name.clone(), version, size, changed(entry), said(entry), entry.tags.join(",")]
         });
         output.table(["name", "version", "size", "changed (utc)", "description", "tags"], rows.collect())?;
     } else {
-        let rows = entries.iter().map(|entry| {
+        let rows = files.iter().map(|Entity { is: entry, .. }| {
             [
                 entry.file_name.clone(),
                 changed(entry),
@@ -99,7 +91,7 @@ pub fn short(time: Timestamp) -> String {
 }
 
 async fn deleted(output: Output, client: &Client) -> Result<Status, Failure> {
-    let raw = match client.all("/api/deletedlibraryfiles").await {
+    let files: Vec<Entity<DeletedFile>> = match client.entities(DELETED).await {
         Err(failure) if failure.is(404) => {
             return Err(Failure::Usage(format!(
                 "{} keeps no deleted files: it is not jumpbag",
@@ -109,13 +101,10 @@ async fn deleted(output: Output, client: &Client) -> Result<Status, Failure> {
         other => other?,
     };
     if output.json {
-        output.json(&raw)?;
+        output.json(&files.iter().map(|file| &file.raw).collect::<Vec<_>>())?;
         return Ok(Status::Done);
     }
-    let files = raw.iter().map(|raw| serde_json::from_str::<jumpbag_wire::library::DeletedFile>(raw.get()));
-    let rows =
-        files.collect::<Result<Vec<_>, _>>().map_err(|e| Failure::Here(format!("unknown answer: {e}")))?;
-    let rows = rows.into_iter().map(|file| {
+    let rows = files.into_iter().map(|Entity { is: file, .. }| {
         let until = file.expiration_time.map_or("held".into(), short);
         [file.id, file.file_name, short(file.deleted_time), file.deleted_by.unwrap_or_default(), until]
     });
@@ -124,19 +113,9 @@ async fn deleted(output: Output, client: &Client) -> Result<Status, Failure> {
 }
 
 pub async fn show(output: Output, client: &Client, name: &str) -> Result<Status, Failure> {
-    let entry = client.file(name).await?;
+    let Entity { raw, is: entry } = client.file(name).await?;
     if output.json {
-        // As the server has it: the original has no call for one, so it is taken from the list.
-        if entry.is_versioned() {
-            let raw: Box<serde_json::value::RawValue> = client.get(&path(name)).await?;
-            output.json(&raw)?;
-        } else {
-            let raw = client.all(FILES).await?;
-            let one = raw
-                .iter()
-                .find(|raw| parsed(raw.get()).is_ok_and(|other| other.file_name == entry.file_name));
-            output.json(&one)?;
-        }
+        output.json(&raw)?;
         return Ok(Status::Done);
     }
     let yes = |yes: bool| if yes { "yes" } else { "" }.to_owned();
@@ -157,8 +136,4 @@ pub async fn show(output: Output, client: &Client, name: &str) -> Result<Status,
         ("legal hold", yes(entry.legal_hold)),
     ])?;
     Ok(Status::Done)
-}
-
-pub fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }

@@ -10,6 +10,7 @@ use super::change::{quoted, unconditional};
 use super::{Said, is_pattern};
 use crate::client::library::same_name;
 use crate::client::{Client, Entry, Fields, Sent, Source};
+use crate::commands::Jobs;
 use crate::failure::{Failure, Status};
 use crate::folder::{self, LocalFile};
 use crate::output::{GOOD, Output, shown, size};
@@ -31,9 +32,8 @@ pub struct Upload {
     if_match: Option<String>,
     #[command(flatten)]
     said: Said,
-    /// How many files are sent at a time
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
-    jobs: u16,
+    #[command(flatten)]
+    jobs: Jobs,
 }
 
 /// Standard input is kept in memory until its digest is known; larger files are better on a disk.
@@ -72,8 +72,7 @@ pub async fn run(output: Output, mut client: Client, upload: Upload) -> Result<S
     let client = &client;
     let (fields, if_match) = (&fields, if_match.as_deref());
     let work = async |item: &Item| one(output, client, item, fields, if_match, override_existing).await;
-    let done =
-        each(&client.progress, usize::from(upload.jobs), &items, |item| item.local.name.clone(), work).await;
+    let done = each(&client.progress, upload.jobs.into(), &items, |item| item.local.name.clone(), work).await;
     client.progress.finish();
     done?.finish(output)
 }
@@ -110,7 +109,7 @@ async fn one(
         override_existing,
         if_match,
     };
-    let raw = client.upload(&sent, &bar).await.map_err(|failure| match failure {
+    let stored = client.upload(&sent, &bar).await.map_err(|failure| match failure {
         Failure::Refused(mut refusal) if refusal.message.contains("already exists") => {
             refusal.message = "it is in the library already and is another: `--override` replaces it".into();
             Failure::Refused(refusal)
@@ -118,7 +117,7 @@ async fn one(
         other => other,
     })?;
     if output.json {
-        return Ok(Worked { json: Some(raw), ..Worked::default() });
+        return Ok(Worked { json: Some(stored.raw), ..Worked::default() });
     }
     let what = if there.is_some() { "replaced" } else { "uploaded" };
     Ok(Worked::said(format!("{GOOD}{name}{GOOD:#}: {what}, {}", size(local.size))))

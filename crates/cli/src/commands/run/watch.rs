@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 
 use super::screen::{Nowhere, Screen};
 use super::{How, save};
-use crate::client::Client;
 use crate::client::live::Ended;
-use crate::client::machines::{Action, Entity};
-use crate::commands::machines::refused;
+use crate::client::machines::Action;
+use crate::client::{Client, Entity};
 use crate::failure::{Failure, Status};
 use crate::output::{BAD, GOOD, Output, shown};
+use crate::work::failed;
 
 pub struct Watch<'a> {
     output: Output,
@@ -148,7 +148,7 @@ impl<'a> Watch<'a> {
                 Err(failure @ Failure::Status(_)) => return Err(failure),
                 Err(failure) if self.names.len() == 1 && !self.is_open(place) => return Err(failure),
                 Err(failure) => {
-                    self.client.progress.warn(&refused(&self.names[place], &failure));
+                    self.client.progress.warn(&failed(&self.names[place], &failure));
                     lost |= self.is_open(place);
                     match failure {
                         Failure::Unreachable(_) => away = Some(Status::Unreachable),

@@ -6,8 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom};
 use tokio::sync::Mutex;
 
 use super::{Rules, show};
-use crate::client::library::parsed;
-use crate::client::{Client, Entry, Fields, Sent, Source, read};
+use crate::client::{Client, Entity, Entry, Fields, Sent, Source};
 use crate::failure::{Failure, Status};
 use crate::output::{CHANGED, GOOD, Output, shown};
 use crate::sync::{Lock, Plan, Step, Wanted, What};
@@ -34,7 +33,10 @@ impl Apply {
         self.say_what_is_not_kept();
         if only_show {
             show::plan(output, &self.client, &self.plan, diff).await?;
-            return Ok(if self.plan.has_changes() { Status::UsageOrChanges } else { Status::Done });
+            return Ok(match self.plan.changes().next() {
+                Some(_) => Status::UsageOrChanges,
+                None => Status::Done,
+            });
         }
         if diff && !output.json {
             show::plan(output, &self.client, &self.plan, diff).await?;
@@ -113,21 +115,19 @@ async fn change(
     let name = shown(&step.name);
     let tag = step.entry.as_ref().and_then(Entry::tag);
     let versioned = step.entry.as_ref().is_some_and(Entry::is_versioned);
-    let (raw, style, verb) = if step.what == What::Edit && versioned {
-        let answer = client.patch(&step.name, &wanted.fields.patch(), tag.as_deref()).await?;
-        (read(answer).await?, CHANGED, "edited")
+    let (Entity { raw, is: entry }, style, verb) = if step.what == What::Edit && versioned {
+        (client.patch(&step.name, &wanted.fields.patch(), tag.as_deref()).await?, CHANGED, "edited")
     } else {
         let (fields, verb, style) = match &step.entry {
             // An override forgets what it does not say.
-            Some(entry) if step.what == What::Edit => {
-                (wanted.fields.clone().or_kept(entry), "edited", CHANGED)
+            Some(entry) => {
+                let verb = if step.what == What::Edit { "edited" } else { "overridden" };
+                (wanted.fields.clone().or_kept(entry), verb, CHANGED)
             }
-            Some(entry) => (wanted.fields.clone().or_kept(entry), "overridden", CHANGED),
             None => (wanted.fields.clone(), "added", GOOD),
         };
         (upload(client, step, wanted, &fields, tag.as_deref()).await?, style, verb)
     };
-    let entry = parsed(raw.get())?;
     if let Some(lock) = &mut *lock.lock().await {
         lock.agree(&entry);
         lock.write_in_passing()?;
@@ -144,7 +144,7 @@ async fn upload(
     wanted: &Wanted,
     fields: &Fields,
     tag: Option<&str>,
-) -> Result<Box<serde_json::value::RawValue>, Failure> {
+) -> Result<Entity<Entry>, Failure> {
     let bar = client.progress.file(&wanted.name, wanted.size);
     let sent = Sent {
         name: &wanted.name,
@@ -170,7 +170,7 @@ async fn delete(client: &Client, step: &Step, lock: &Mutex<Option<Lock>>) -> Res
 }
 
 fn summary(plan: &Plan, done: &Done) -> String {
-    let changes = plan.0.iter().filter(|step| !matches!(step.what, What::Unchanged | What::Extra)).count();
+    let changes = plan.changes().count();
     let failed = if done.failed > 0 { format!(", {} not done", done.failed) } else { String::new() };
     let rest = if done.stopped.is_some() { ", the rest not begun" } else { "" };
     match changes {

@@ -1,5 +1,6 @@
 //! `sync --pull`: the library written into a folder. What was changed here since both were alike stays.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Only, Sync};
@@ -95,16 +96,18 @@ pub async fn run(
 async fn pairs(client: &Client, folder: &Path, only: &Only) -> Result<Vec<Pair>, Failure> {
     let members = if folder.exists() { manifest::members(folder)? } else { Vec::new() };
     let files: Vec<_> = members.iter().map(|member| (member.path.clone(), member.name.clone())).collect();
-    let mut here: Vec<_> = members.into_iter().zip(folder::read(&files)?).collect();
+    // No two members have one name in any case of letters.
+    let mut here: BTreeMap<String, (Member, LocalFile)> = members
+        .into_iter()
+        .zip(folder::read(&files)?)
+        .map(|(member, local)| (member.name.to_lowercase(), (member, local)))
+        .collect();
     let mut pairs = Vec::new();
     for entry in client.files().await? {
-        let found = here
-            .iter()
-            .position(|(member, _)| crate::client::library::same_name(&member.name, &entry.file_name));
-        let here = found.map(|index| here.swap_remove(index));
+        let here = here.remove(&entry.file_name.to_lowercase());
         pairs.push(Pair { name: entry.file_name.clone(), here, there: Some(entry) });
     }
-    pairs.extend(here.into_iter().map(|here| Pair {
+    pairs.extend(here.into_values().map(|here| Pair {
         name: here.1.name.clone(),
         here: Some(here),
         there: None,

@@ -36,14 +36,14 @@ struct Planned<'a> {
 pub async fn plan(output: Output, client: &Client, plan: &Plan, diff: bool) -> Result<(), Failure> {
     if output.json {
         return output.json(&Planned {
-            changes: changes(plan).map(change).collect(),
+            changes: plan.changes().map(change).collect(),
             unchanged: plan.count(What::Unchanged),
             not_in_folder: plan.count(What::Extra),
         });
     }
     let width =
-        changes(plan).map(|step| console::measure_text_width(&shown(&step.name))).max().unwrap_or(0).min(40);
-    for step in changes(plan) {
+        plan.changes().map(|step| console::measure_text_width(&shown(&step.name))).max().unwrap_or(0).min(40);
+    for step in plan.changes() {
         let (sign, verb, style) = match step.what {
             What::Add => ('+', "add", GOOD),
             What::Override => ('~', "override", CHANGED),
@@ -64,10 +64,6 @@ pub async fn plan(output: Output, client: &Client, plan: &Plan, diff: bool) -> R
         }
     }
     output.line(summary(plan))
-}
-
-fn changes(plan: &Plan) -> impl Iterator<Item = &Step> {
-    plan.0.iter().filter(|step| !matches!(step.what, What::Unchanged | What::Extra))
 }
 
 fn change(step: &Step) -> Change<'_> {

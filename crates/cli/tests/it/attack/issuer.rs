@@ -48,11 +48,44 @@ async fn a_discovery_document_sends_no_secret_over_http_to_another_machine() {
     .await;
     let home = Home::new()
         .env("JUMPBAG_URL", issuer.url())
+        .env("JUMPBAG_AUTHORITY", issuer.url())
         .env("JUMPBAG_CLIENT_ID", "client")
         .env("JUMPBAG_CLIENT_SECRET", "s3cret");
     let ran = home.run(&["files", "list"]).await;
     assert_eq!(ran.code, 1, "{}", ran.stderr);
     assert!(ran.stderr.contains("not HTTPS"), "{}", ran.stderr);
+}
+
+/// Only an authority that was named may have its endpoints elsewhere.
+#[tokio::test]
+async fn a_server_that_is_its_own_issuer_sends_no_secret_to_another_host() {
+    let thief = thief().await;
+    let (to, device) = (thief.url().to_owned(), std::sync::atomic::AtomicBool::new(false));
+    let issuer = Hostile::bare(move |call| {
+        let base = &call.base;
+        // First the endpoint for secrets lies elsewhere, then the one for devices.
+        match device.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            false => json(200, &format!(r#"{{"token_endpoint":"{to}/token"}}"#)),
+            true => json(
+                200,
+                &format!(r#"{{"token_endpoint":"{base}/t","device_authorization_endpoint":"{to}/device"}}"#),
+            ),
+        }
+    })
+    .await;
+    let home = Home::new().env("JUMPBAG_CLIENT_SECRET", "s3cret");
+    let login = ["login", "--url", issuer.url(), "--client-id", "client"];
+    for more in [&[][..], &["--device-code"]] {
+        let ran = home.run(&[&login[..], more].concat()).await.expect(1);
+        assert!(ran.stderr.contains("no secret goes there"), "{more:?}: {}", ran.stderr);
+    }
+    assert!(thief.calls().is_empty(), "{:?}", thief.calls());
+    let elsewhere = thief.url().to_owned();
+    let named =
+        Hostile::bare(move |_| json(200, &format!(r#"{{"token_endpoint":"{elsewhere}/token"}}"#))).await;
+    let login = ["login", "--url", issuer.url(), "--authority", named.url(), "--client-id", "client"];
+    home.run(&login).await.expect(0);
+    assert_eq!(thief.calls().len(), 1);
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ fn issuer(idp: &Idp) -> IssuerConfig {
         discovery_url: None,
         tenant: Some("their-tenant".to_owned()),
         allow_http_loopback: true,
+        sign_in: None,
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use http::{HeaderMap, Method};
+use http::HeaderMap;
 use jumpbag_wire::time::Timestamp;
 use url::form_urlencoded;
 
-use super::super::browser::{Browser, check_call, with_cookies};
+use super::super::browser::{Browser, with_cookies};
 use super::super::edge::Context;
 use super::super::page::Page;
 use super::session::{onward, within};
@@ -33,9 +33,10 @@ pub async fn go_out(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    // Only our own page sends people out: another site must not put its errand in the place of theirs.
-    if let Err(failure) = check_call(&Method::GET, &headers, &context) {
-        return Ok(refusal(&failure));
+    // Another site must not put its errand in the place of one that is under way.
+    if headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none") {
+        let why = "Another site sent you here. Begin at the sign-in.";
+        return Ok(refusal(&Error::Forbidden(why.into())));
     }
     let provider = provider.parse().map_err(|_| Error::NoRoute { path: format!("/signin/{provider}") })?;
     let query = query.unwrap_or_default();

@@ -131,7 +131,7 @@ async fn page(
         page = page
             .text("Nobody can sign in yet. Open the link that the server printed when it was first started.")
             .text("Or add somebody on the server, and come back:")
-            .command("jumpbag-server users add NAME --permission Library.Manage");
+            .command("jumpbag-server users add NAME \\\n  --permission Library.Manage");
     }
     Ok(page.answer(failure))
 }

@@ -102,7 +102,7 @@ fn page(
         .field(&field(
             "username",
             "Name",
-            "To sign in with: letters, digits, `.`, `_`, `-`, `@` and `+`.",
+            "To sign in with. Letters, digits and . _ - @ +",
             name,
             "type=\"text\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"128\" \
              required autofocus",

@@ -1,10 +1,11 @@
 //! Rows of users, sessions, codes, grants, devices and failures.
 
 use jumpbag_server::catalog::devices::{self, Approval, DeviceRow};
+use jumpbag_server::catalog::external_sessions::{self, ExternalSessionRow};
 use jumpbag_server::catalog::grants::{self, GrantRow};
 use jumpbag_server::catalog::sessions::{self, CodeRow, SessionRow};
 use jumpbag_server::catalog::users::{self, NewUser};
-use jumpbag_server::catalog::{CatalogError, Tx, clients};
+use jumpbag_server::catalog::{CatalogError, Tx, clients, setup};
 
 use super::{Bench, at, cells, int};
 
@@ -19,6 +20,8 @@ on_both!(
     failures_are_counted_by_many_at_once,
     apps_know_where_browsers_may_go,
     what_expired_is_forgotten,
+    a_link_makes_the_first_user_and_counts_once,
+    sessions_of_others_users_come_and_go,
 );
 
 pub fn person<'a>(id: &'a str, name: &'a str) -> NewUser<'a> {
@@ -294,4 +297,62 @@ async fn what_expired_is_forgotten(bench: &Bench) {
         Ok::<_, CatalogError>(())
     })
     .expect("what expired");
+}
+
+async fn a_link_makes_the_first_user_and_counts_once(bench: &Bench) {
+    commit!(bench.catalog, tx => {
+        setup::offer(tx, "one", at(100)).await?;
+        setup::offer(tx, "two", at(100)).await?;
+        for (link, now, good) in [("one", 99, true), ("one", 100, false), ("three", 1, false)] {
+            assert_eq!(setup::is_good(tx, link, at(now)).await?, good, "{link} {now}");
+        }
+        assert!(!setup::take(tx, "one", at(100)).await? && setup::take(tx, "one", at(99)).await?);
+        assert!(!setup::take(tx, "one", at(99)).await? && setup::is_good(tx, "two", at(99)).await?);
+        setup::forget(tx, at(100)).await?;
+        assert!(setup::is_good(tx, "two", at(99)).await?);
+        // Somebody was there, though gone again.
+        assert!(!users::any(tx).await?);
+        users::insert(tx, &person("1", "ada"), at(1)).await?;
+        assert!(users::any(tx).await? && !setup::take(tx, "two", at(2)).await?);
+        users::remove(tx, "1", at(3)).await?;
+        assert!(!users::any(tx).await? && !setup::is_good(tx, "two", at(4)).await?);
+        setup::forget(tx, at(101)).await?;
+        Ok::<_, CatalogError>(())
+    })
+    .expect("links");
+}
+
+async fn sessions_of_others_users_come_and_go(bench: &Bench) {
+    let session = |id: &str, expires: i64| ExternalSessionRow {
+        id: id.into(),
+        sha256: format!("cookie {id}"),
+        issuer: "https://idp.example/".into(),
+        user: "u-1".into(),
+        display_name: "\u{dc}n\u{ef}code".into(),
+        login: "ada@example.org".into(),
+        tenant: (id == "a").then(|| "their-tenant".to_owned()),
+        permissions: vec!["Library.Manage".into(), "Audit.Read".into()],
+        created_at: at(1),
+        seen_at: at(1),
+        expires_at: at(expires),
+    };
+    commit!(bench.catalog, tx => {
+        for (id, expires) in [("a", 50), ("b", 60), ("c", 70)] {
+            external_sessions::insert(tx, &session(id, expires)).await?;
+        }
+        assert_eq!(external_sessions::find(tx, "cookie a").await?, Some(session("a", 50)));
+        external_sessions::touch(tx, "b", at(9)).await?;
+        external_sessions::touch(tx, "b", at(5)).await?;
+        assert_eq!(external_sessions::find(tx, "cookie b").await?.expect("b").seen_at, at(9));
+        external_sessions::end(tx, "c").await?;
+        assert_eq!(external_sessions::find(tx, "cookie c").await?, None);
+        external_sessions::forget(tx, at(1), at(50)).await?;
+        assert!(external_sessions::find(tx, "cookie a").await?.is_some());
+        external_sessions::forget(tx, at(1), at(51)).await?;
+        assert!(external_sessions::find(tx, "cookie a").await?.is_none());
+        external_sessions::forget(tx, at(10), at(51)).await?;
+        assert!(external_sessions::find(tx, "cookie b").await?.is_none());
+        Ok::<_, CatalogError>(())
+    })
+    .expect("sessions");
 }

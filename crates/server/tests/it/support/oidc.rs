@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::client::{Answer, plain_http};
+use super::browser::Browser;
+use super::client::{Answer, Client, plain_http};
 use super::process::Process;
 use super::{SOON, clients};
 
@@ -78,6 +79,34 @@ impl OidcProvider {
     /// The id of its one client.
     pub fn client_id(&self) -> &str {
         &self.ready.client_id
+    }
+
+    /// The secret of its one client.
+    pub fn client_secret(&self) -> &str {
+        &self.ready.client_secret
+    }
+
+    /// Lets people sign in, who are sent back there.
+    pub async fn lead_back_to(&self, redirect_uri: &str) {
+        self.configure(json!({ "redirect_uri": redirect_uri })).await;
+    }
+
+    /// What a browser does that was sent here: it follows, until it is sent elsewhere; where to.
+    pub async fn visit(&self, address: &str) -> String {
+        let mut browser = Browser::new(Client::new(plain_http(), self.issuer(), None));
+        let mut address = address.to_owned();
+        for _ in 0..10 {
+            let path = match address.strip_prefix(self.issuer()) {
+                Some(path) => path.to_owned(),
+                None if address.starts_with('/') => address,
+                None => return address,
+            };
+            let shown = browser.get(&path).await;
+            let answer = &shown.answer;
+            assert!((300..400).contains(&answer.status), "{path}: {} {}", answer.status, answer.text());
+            address = answer.header("location").expect("a place to go").to_owned();
+        }
+        panic!("sent around in circles, at last to {address}");
     }
 
     /// A token as a client gets it, from the token endpoint.

@@ -255,6 +255,11 @@ impl Jumpbag {
         self.running().process.id()
     }
 
+    /// What it has written to stdout in this life.
+    pub fn said(&self) -> String {
+        self.running().process.stdout()
+    }
+
     /// All that it has written to stderr, in all of its lives.
     pub fn logs(&self) -> String {
         let former = self.former_logs.lock().expect("no test panics inside");

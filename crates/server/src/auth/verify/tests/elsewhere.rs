@@ -45,6 +45,37 @@ async fn a_token_of_another_issuer_names_its_user() {
 }
 
 #[tokio::test]
+async fn an_id_token_counts_for_its_client_and_its_errand() {
+    let site = Site::open().await;
+    let issuer = &site.verifier.issuers()[0];
+    let says = async |token: &str| issuer.signed_in(token, "console", "n-1", NOW).await;
+    let right = with(with(site.their_claims(), "aud", json!("console")), "nonce", json!("n-1"));
+    let caller = says(&site.elsewhere(&right)).await.unwrap();
+    assert_eq!(caller.limit_key(), format!("user {} u-1", site.idp.base));
+    let several = with(with(right.clone(), "aud", json!(["other", "console"])), "azp", json!("console"));
+    assert!(says(&site.elsewhere(&several)).await.is_ok());
+    for (name, value, error) in [
+        ("aud", json!("api://jumpbag"), AuthError::Audience),
+        ("aud", json!([]), AuthError::Audience),
+        ("azp", json!("other"), AuthError::Audience),
+        ("azp", json!(["console"]), AuthError::Audience),
+        ("nonce", json!("n-2"), AuthError::Nonce),
+        ("nonce", Value::Null, AuthError::Nonce),
+        ("iss", json!("https://elsewhere.example"), AuthError::Issuer),
+        ("iss", Value::Null, AuthError::Issuer),
+        ("tid", json!("other"), AuthError::Tenant),
+        ("exp", json!(NOW.secs() - SKEW), Flaw::Expired.into()),
+        ("exp", Value::Null, Flaw::Claims.into()),
+    ] {
+        let token = site.elsewhere(&with(right.clone(), name, value.clone()));
+        assert_eq!(says(&token).await.err(), Some(error), "{name} {value}");
+    }
+    let stranger =
+        token(r#"{"alg":"ES256","kid":"ext"}"#, &right.to_string(), &elliptic("ext").0, Algorithm::ES256);
+    assert_eq!(says(&stranger).await.err(), Some(AuthError::Signature));
+}
+
+#[tokio::test]
 async fn claims_are_read_where_the_settings_say() {
     let (key, jwk) = elliptic("k");
     let idp = Idp::start(vec![jwk]).await;

@@ -1,0 +1,375 @@
+//! Signing in to the console with a real OpenID provider elsewhere, as people do and as attackers would.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::support::browser::{Browser, Shown};
+use crate::support::client::Answer;
+use crate::support::oidc::OidcProvider;
+use crate::support::server::Jumpbag;
+
+const ERRAND: &str = "jumpbag-errand";
+const CONSOLE: &str = "jumpbag-console";
+
+/// A server that people can sign in to with a provider.
+struct House {
+    bag: Jumpbag,
+    provider: OidcProvider,
+}
+
+impl House {
+    async fn new() -> House {
+        House::with("").await
+    }
+
+    /// `more` goes into the table of the sign-in.
+    async fn with(more: &str) -> House {
+        let provider = OidcProvider::start().await;
+        let config = format!(
+            "[[issuers]]\nissuer = \"{}\"\naudiences = [\"{}\"]\nallow_http_loopback = true\n[issuers.sign_in]\n\
+             name = \"Contoso <b>\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n{more}\n",
+            provider.issuer(),
+            OidcProvider::AUDIENCE,
+            provider.client_id(),
+            provider.client_secret()
+        );
+        let bag = Jumpbag::options().config(&config).start().await;
+        provider.lead_back_to(&format!("{}/signin/callback", bag.url())).await;
+        House { bag, provider }
+    }
+
+    fn browser(&self) -> Browser {
+        Browser::new(self.bag.anonymous())
+    }
+
+    /// Out to the provider and back; the path that the provider sends the browser to.
+    async fn errand(&self, browser: &mut Browser, to: &str) -> String {
+        let out = browser.get(to).await;
+        let back = self.provider.visit(&out.sent_to()).await;
+        back.strip_prefix(&self.bag.url()).unwrap_or_else(|| panic!("sent to {back}")).to_owned()
+    }
+
+    async fn sign_in(&self, browser: &mut Browser) -> Shown {
+        let back = self.errand(browser, "/signin/0?to=%2Faudit").await;
+        browser.get(&back).await
+    }
+
+    async fn call(&self, browser: &Browser, path: &str) -> Answer {
+        let cookies: Vec<_> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let own = |request: reqwest::RequestBuilder| {
+            request.header("sec-fetch-site", "same-origin").header("cookie", cookies.join("; "))
+        };
+        self.bag.anonymous().get(path).with(own).await
+    }
+
+    async fn assert_out(&self, browser: &Browser) {
+        assert!(!browser.cookies.contains_key(CONSOLE), "{:?}", browser.cookies);
+        self.call(browser, "/session").await.expect_status(401);
+    }
+}
+
+#[tokio::test]
+async fn whoever_the_provider_knows_is_let_in_with_what_its_token_grants() {
+    let house = House::new().await;
+    house.provider.configure(json!({ "roles": ["Library.Read", "Something.Else"] })).await;
+    let mut browser = house.browser();
+    let page = browser.get("/signin?to=%2Faudit").await;
+    let html = page.answer.text();
+    assert!(html.contains("href=\"/signin/0?to=%2Faudit\">Sign in with Contoso &lt;b&gt;</a>"), "{html}");
+    // Nobody has a password here, so none is asked for.
+    assert!(!html.contains("name=\"password\""), "{html}");
+
+    let shown = house.sign_in(&mut browser).await;
+    assert_eq!(shown.sent_to(), "/audit");
+    let set: Vec<_> =
+        shown.answer.headers.get_all("set-cookie").iter().map(|v| v.to_str().unwrap()).collect();
+    assert!(
+        set.iter().any(|line| line.starts_with(CONSOLE) && line.contains("HttpOnly; SameSite=Strict")),
+        "{set:?}"
+    );
+    assert_eq!(
+        browser.cookies.keys().filter(|name| name.starts_with("jumpbag")).collect::<Vec<_>>(),
+        [CONSOLE]
+    );
+
+    let who = house.call(&browser, "/session").await.expect_status(200).json();
+    assert_eq!(who, json!({ "name": "Alice Liddell", "permissions": ["Library.Read"] }));
+    house.call(&browser, "/api/libraryfiles").await.expect_status(200);
+    house.call(&browser, "/api/audit").await.expect_status(403);
+    // Who has signed in already goes on.
+    assert_eq!(browser.get("/signin?to=%2Fdeleted").await.sent_to(), "/deleted");
+
+    let page = browser.clone().get("/signin").await;
+    assert_eq!(page.answer.status, 303);
+    let cookies = format!("{CONSOLE}={}", browser.cookies[CONSOLE]);
+    let own = |request: reqwest::RequestBuilder| {
+        request.header("sec-fetch-site", "same-origin").header("cookie", cookies.clone())
+    };
+    house.bag.anonymous().post("/signout").with(own).await.expect_status(303);
+    house.call(&browser, "/session").await.expect_status(401);
+
+    let log = house.bag.caller(&["Audit.Read"]).await;
+    let log =
+        log.get("/api/audit?$filter=startswith(action,'user.')&$orderby=number").await.expect_status(200);
+    let told: Vec<_> =
+        log.value().iter().map(|entry| (entry["action"].clone(), entry["target"].clone())).collect();
+    let alice = json!("alice@example.org");
+    assert_eq!(told, [(json!("user.sign-in"), alice.clone()), (json!("user.sign-out"), alice)]);
+    let entry = &log.value()[0];
+    assert_eq!(entry["actor"], "Alice Liddell");
+    assert_eq!(entry["actorId"], format!("user {} u-1", house.provider.issuer()));
+    assert_eq!(entry["after"]["permissions"], json!(["Library.Read"]));
+}
+
+#[tokio::test]
+async fn what_is_uploaded_at_the_console_bears_the_name_that_the_provider_gives() {
+    let house = House::new().await;
+    let mut browser = house.browser();
+    house.sign_in(&mut browser).await;
+    let cookie = format!("{CONSOLE}={}", browser.cookies[CONSOLE]);
+    let form = reqwest::multipart::Form::new()
+        .part("file", reqwest::multipart::Part::bytes(b"x".as_slice()).file_name("a.ps1"));
+    let upload = house.bag.anonymous().post("/api/libraryfiles").with(|request| {
+        request.header("sec-fetch-site", "same-origin").header("cookie", cookie).multipart(form)
+    });
+    assert_eq!(upload.await.expect_status(200).json()["createdBy"], "Alice Liddell");
+}
+
+#[tokio::test]
+async fn permissions_may_stand_in_the_id_token_and_the_secret_in_the_header() {
+    let house = House::with("permissions_from = \"id_token\"").await;
+    house.provider.configure(json!({ "method": "client_secret_basic" })).await;
+    // An access token that is for somebody else does not matter then.
+    house.provider.configure(json!({ "audience": "https://elsewhere.example" })).await;
+    let mut browser = house.browser();
+    assert_eq!(house.sign_in(&mut browser).await.sent_to(), "/audit");
+    let who = house.call(&browser, "/session").await.expect_status(200).json();
+    assert_eq!(who, json!({ "name": "Alice Liddell", "permissions": ["Library.Manage"] }));
+}
+
+#[tokio::test]
+async fn an_access_token_for_somebody_else_lets_nobody_in() {
+    let house = House::new().await;
+    house.provider.configure(json!({ "audience": "https://elsewhere.example" })).await;
+    let mut browser = house.browser();
+    let shown = house.sign_in(&mut browser).await;
+    let why = "The access token of Contoso <b> does not count here: the token is for another audience.";
+    assert_eq!((shown.answer.status, shown.alert().as_deref()), (403, Some(why)));
+    house.assert_out(&browser).await;
+}
+
+#[tokio::test]
+async fn whoever_may_do_nothing_here_is_told_whom_to_ask() {
+    let house = House::new().await;
+    house.provider.configure(json!({ "roles": ["library.manage", "Library.Manage "] })).await;
+    let mut browser = house.browser();
+    let shown = house.sign_in(&mut browser).await;
+    assert_eq!(shown.answer.status, 403);
+    let why = shown.alert().expect("why");
+    assert!(why.contains("you are alice@example.org") && why.contains("Library.Manage"), "{why}");
+    house.assert_out(&browser).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_says_no_is_quoted_and_no_more() {
+    let house = House::new().await;
+    house.provider.configure(json!({ "user": null })).await;
+    let mut browser = house.browser();
+    let shown = house.sign_in(&mut browser).await;
+    assert_eq!(shown.answer.status, 403);
+    assert_eq!(
+        shown.alert().as_deref(),
+        Some("Contoso <b> did not sign you in: access_denied: not today <b>.")
+    );
+    assert!(!shown.answer.text().contains("<b>"));
+    house.assert_out(&browser).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_is_down_is_said_to_be_and_the_page_still_shows() {
+    let house = House::new().await;
+    house.provider.down().await;
+    let mut browser = house.browser();
+    let shown = browser.get("/signin/0").await;
+    assert_eq!(shown.answer.status, 403);
+    let why = shown.alert().expect("why");
+    assert!(why.starts_with("Contoso <b> cannot sign you in now:"), "{why}");
+    assert_eq!(browser.get("/signin").await.answer.status, 200);
+    house.provider.up().await;
+    assert_eq!(house.sign_in(&mut browser).await.sent_to(), "/audit");
+    for nobody in ["/signin/1", "/signin/18446744073709551616", "/signin/x"] {
+        assert_eq!(browser.get(nobody).await.answer.status, 404, "{nobody}");
+    }
+}
+
+/// The answer of a sign-in that another browser began, or nobody, counts for nothing.
+#[tokio::test]
+async fn an_answer_counts_for_the_browser_that_asked_and_once() {
+    let house = House::new().await;
+    let mut mallory = house.browser();
+    let back = house.errand(&mut mallory, "/signin/0").await;
+    // Mallory's own sign-in, slipped to Alice: with no errand of hers, and with another one.
+    let mut alice = house.browser();
+    assert_eq!(alice.get(&back).await.answer.status, 403);
+    house.assert_out(&alice).await;
+    house.errand(&mut alice, "/signin/0").await;
+    assert_eq!(alice.get(&back).await.answer.status, 403);
+    house.assert_out(&alice).await;
+    // What is altered on the way does not count either.
+    for (part, other) in [("state=", "state=x"), ("iss=http", "iss=https"), ("code=", "code=x")] {
+        let mut browser = house.browser();
+        let back = house.errand(&mut browser, "/signin/0").await;
+        let shown = browser.get(&back.replace(part, other)).await;
+        assert_eq!(shown.answer.status, 403, "{part}: {}", shown.answer.text());
+        house.assert_out(&browser).await;
+        // A failed answer ends the errand.
+        assert!(!browser.cookies.contains_key(ERRAND));
+    }
+    // The provider says that it names itself in its answers: one without its name is not its.
+    let mut browser = house.browser();
+    let back = house.errand(&mut browser, "/signin/0").await;
+    let nameless: String =
+        back.split('&').filter(|part| !part.starts_with("iss=")).collect::<Vec<_>>().join("&");
+    assert_ne!(nameless, back);
+    assert_eq!(browser.get(&nameless).await.answer.status, 403);
+    house.assert_out(&browser).await;
+    // The right one counts, and no second time.
+    let errand = mallory.cookies[ERRAND].clone();
+    assert_eq!(mallory.get(&back_with(&back, &house, &mut mallory.clone()).await).await.answer.status, 403);
+    mallory.cookies.insert(ERRAND.into(), errand.clone());
+    let back = house.errand(&mut mallory, "/signin/0").await;
+    let errand = mallory.cookies[ERRAND].clone();
+    assert_eq!(mallory.get(&back).await.sent_to(), "/");
+    let mut again = house.browser();
+    again.cookies.insert(ERRAND.into(), errand);
+    let shown = again.get(&back).await;
+    assert_eq!(shown.answer.status, 403);
+    assert!(shown.alert().expect("why").contains("refuses the code"), "{:?}", shown.alert());
+    house.assert_out(&again).await;
+}
+
+/// The same answer with another errand's state.
+async fn back_with(back: &str, house: &House, browser: &mut Browser) -> String {
+    let other = house.errand(browser, "/signin/0").await;
+    let state = |path: &str| {
+        path.split(['?', '&']).find(|part| part.starts_with("state=")).expect("a state").to_owned()
+    };
+    back.replace(&state(back), &state(&other))
+}
+
+/// What goes out with the browser and is altered on the way comes back as what does not count.
+#[tokio::test]
+async fn the_id_token_is_of_this_errand_and_the_code_too() {
+    let house = House::new().await;
+    for (part, why) in [
+        ("nonce=", "The id token of Contoso <b> does not count here: the id token is none of this sign-in."),
+        ("code_challenge=", "refuses the code"),
+    ] {
+        let mut browser = house.browser();
+        let out = browser.get("/signin/0").await.sent_to();
+        let value: String =
+            out.split(part).nth(1).expect("a value").chars().take_while(|c| *c != '&').collect();
+        // Another value of the same form: 43 characters of base64url.
+        let out = out.replace(&value, &"A".repeat(43));
+        let back = house.provider.visit(&out).await;
+        let shown = browser.get(back.strip_prefix(&house.bag.url()).expect("here")).await;
+        assert_eq!(shown.answer.status, 403, "{part}");
+        assert!(shown.alert().expect("why").contains(why), "{:?}", shown.alert());
+        house.assert_out(&browser).await;
+    }
+}
+
+#[tokio::test]
+async fn a_sign_in_elsewhere_leads_to_no_other_site() {
+    let house = House::new().await;
+    for evil in ["https%3A%2F%2Fevil.example%2F", "%2F%2Fevil.example", "%2F%5Cevil.example"] {
+        let mut browser = house.browser();
+        let back = house.errand(&mut browser, &format!("/signin/0?to={evil}")).await;
+        assert_eq!(browser.get(&back).await.sent_to(), "/", "{evil}");
+    }
+    // Whoever can plant cookies can make a state that fits: it leads nowhere else all the same.
+    let mut browser = house.browser();
+    let back = house.errand(&mut browser, "/signin/0").await;
+    let secret = browser.cookies[ERRAND].split('.').next().expect("a secret").to_owned();
+    let to = "https://evil.example/";
+    browser.cookies.insert(ERRAND.into(), format!("{secret}.0.{}", URL_SAFE_NO_PAD.encode(to)));
+    let state = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{secret} state 0 {to}")));
+    let back: Vec<_> = back
+        .split('&')
+        .map(|part| if part.starts_with("state=") { format!("state={state}") } else { part.to_owned() })
+        .collect();
+    assert_eq!(browser.get(&back.join("&")).await.sent_to(), "/");
+}
+
+#[tokio::test]
+async fn another_site_cannot_send_people_out() {
+    let house = House::new().await;
+    for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 303), ("none", 303)] {
+        let out = house.bag.anonymous().get("/signin/0");
+        let out = out.with(|request| request.header("sec-fetch-site", site)).await.expect_status(status);
+        assert_eq!(out.header("set-cookie").is_some(), status == 303, "{site}");
+        assert_eq!(out.header("location").is_some(), status == 303, "{site}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_time_and_with_the_trust_in_its_issuer() {
+    let house = House::new().await;
+    let mut browser = house.browser();
+    house.sign_in(&mut browser).await;
+    let minutes = |bag: &Jumpbag| -> i64 {
+        let database = rusqlite::Connection::open(bag.data_dir().join("catalog.db")).expect("the database");
+        let sql = "select (expires_at - created_at) / 60000000 from external_sessions";
+        database.query_row(sql, [], |row| row.get(0)).expect("a session")
+    };
+    assert_eq!(minutes(&house.bag), 60);
+    let change = |sql: &str| {
+        let database =
+            rusqlite::Connection::open(house.bag.data_dir().join("catalog.db")).expect("the database");
+        assert_eq!(database.execute(sql, []).expect("a change"), 1);
+    };
+    house.call(&browser, "/api/libraryfiles").await.expect_status(200);
+    for (wrong, right) in [
+        ("expires_at = created_at", "expires_at = created_at + 3600000000"),
+        ("seen_at = seen_at - 3600000000", "seen_at = created_at"),
+        ("issuer = 'https://gone.example'", "issuer = issuer"),
+    ] {
+        change(&format!("update external_sessions set {wrong}"));
+        house.call(&browser, "/api/libraryfiles").await.expect_status(401);
+        change(&format!("update external_sessions set {right}"));
+    }
+    house.call(&browser, "/api/libraryfiles").await.expect_status(401);
+    let issuer = house.provider.issuer();
+    change(&format!("update external_sessions set issuer = '{issuer}'"));
+    house.call(&browser, "/api/libraryfiles").await.expect_status(200);
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_and_secrets_are_not_shown() {
+    let table = |sign_in: &str| {
+        format!(
+            "issuers = [{{ issuer = \"https://login.example\", audiences = [\"a\"], sign_in = {{ {sign_in} }} }}]\n"
+        )
+    };
+    for (sign_in, problem) in [
+        ("name = \"x\"", "client_id"),
+        ("name = \"\", client_id = \"x\"", "`sign_in.name` is empty"),
+        ("name = \"x\", client_id = \"x\", scopes = [\"profile\"]", "lacks `openid`"),
+        ("name = \"x\", client_id = \"x\", session_minutes = 721", "from 1 to 720"),
+        ("name = \"x\", client_id = \"x\", permissions_from = \"userinfo\"", "userinfo"),
+        ("name = \"x\", client_id = \"x\", client_secret_file = \"/nowhere\"", "cannot read `/nowhere`"),
+        ("name = \"x\", client_id = \"x\", client_secrets = \"hush\"", "client_secrets"),
+    ] {
+        let (status, stderr) = Jumpbag::options().config(&table(sign_in)).fail_to_start().await;
+        assert!(!status.success() && stderr.contains("`issuers`") && stderr.contains(problem), "{stderr}");
+        assert!(!stderr.contains("hush"), "{stderr}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let options =
+        Jumpbag::options().config(&table("name = \"x\", client_id = \"x\", client_secret = \"hush\""));
+    let bag = options.data_dir(&folder.path().join("data")).start().await;
+    let (_, shown, _) = bag.command(&["config"]).await;
+    assert!(shown.contains("client_secret = \"***\"") && !shown.contains("hush"), "{shown}");
+}
