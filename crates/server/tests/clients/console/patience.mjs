@@ -71,6 +71,8 @@ export const patience = {
     await dialog().getByRole('button', { name: 'Save' }).click();
     await dialog().getByRole('alert').filter({ hasText: 'Your session is over. What stands here is kept' }).waitFor();
     await accessible('a session that is over');
+    // The page did not want to go anywhere.
+    assert.equal(leaving.asked, 0);
     // Nor is it lost by a reload that was not meant.
     const asked = page.waitForEvent('dialog');
     await page.evaluate(() => location.reload());
