@@ -18,6 +18,7 @@ const LATER = {
   'jb-machines': async () => (await import('./views/machines.js')).MachinesView,
   'jb-actions': async () => (await import('./views/actions.js')).ActionsView,
   'jb-action': async () => (await import('./views/action.js')).ActionView,
+  'jb-apps': async () => (await import('./views/apps.js')).AppsView,
   'jb-audit': async () => (await import('./views/audit.js')).AuditView,
 };
 
@@ -35,6 +36,7 @@ const PAGES = [
   [/^\/machines$/, 'jb-machines', 'Machines'],
   [/^\/actions$/, 'jb-actions', 'Actions'],
   [/^\/actions\/([^/]+)$/, 'jb-action', 'Action'],
+  [/^\/apps$/, 'jb-apps', 'Apps'],
   [/^\/audit$/, 'jb-audit', 'Audit log'],
 ];
 
@@ -44,6 +46,7 @@ const PLACES = [
   ['/deleted', 'Deleted', ['Library.Read', 'Library.Manage']],
   ['/machines', 'Machines', ['Machine.Read', 'Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
   ['/actions', 'Actions', ['Machine.Read', 'Machine.Read.All', 'Machine.ReadWrite', 'Machine.ReadWrite.All']],
+  ['/apps', 'Apps', ['Application.ReadWrite.All']],
   ['/audit', 'Audit log', ['Audit.Read']],
 ];
 

@@ -4,6 +4,7 @@ mod actions;
 mod agent;
 mod allowed;
 mod answer;
+mod applications;
 mod audit;
 mod authorize;
 mod body;
@@ -66,6 +67,7 @@ use crate::auth::permission::Permission;
         (name = "history", description = "What became of files: versions, deleted files, holds"),
         (name = "events", description = "What happens in the library, told as it happens"),
         (name = "audit", description = "Who changed what, and the proof that nothing of it was altered"),
+        (name = "applications", description = "Programs that get tokens here: their permissions and secrets"),
         (name = "machines", description = "Machines that agents run on, and live response on them"),
         (name = "tokens", description = "The embedded token issuer"),
         (name = "sign-in", description = "Where people sign in: pages for browsers"),
@@ -114,6 +116,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(audit::list))
         .routes(routes!(audit::checkpoint))
         .routes(routes!(audit::key))
+        .routes(routes!(applications::list, applications::add))
+        .routes(routes!(applications::show, applications::change, applications::remove))
+        .routes(routes!(applications::add_password))
+        .routes(routes!(applications::remove_password))
         .routes(routes!(machines::list))
         .routes(routes!(machines::show))
         .routes(routes!(machines::tag))
@@ -158,7 +164,8 @@ fn pages() -> OpenApiRouter<Arc<App>> {
 
 /// The console: its files, its addresses, and its sign-in.
 fn console() -> Router<Arc<App>> {
-    let addresses = ["/", "/files/{name}", "/deleted", "/machines", "/actions", "/actions/{id}", "/audit"];
+    let addresses =
+        ["/", "/files/{name}", "/deleted", "/machines", "/actions", "/actions/{id}", "/audit", "/apps"];
     let pages =
         addresses.into_iter().fold(Router::new(), |router, path| router.route(path, get(console::page)));
     pages

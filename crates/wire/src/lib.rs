@@ -3,6 +3,7 @@
 
 pub mod action;
 pub mod agent;
+pub mod application;
 pub mod audit;
 pub mod diff;
 pub mod error;

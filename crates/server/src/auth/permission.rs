@@ -1,4 +1,5 @@
-//! The permissions this server checks, under the names the original gives them in a token.
+//! The permissions this server checks, under the names the original gives them in a token, and which of them lets do
+//! what another does.
 
 use std::fmt;
 
@@ -35,12 +36,13 @@ permissions! {
     MachineLiveResponse = "Machine.LiveResponse", "Run live response on a specific machine";
     MachineRead = "Machine.Read", "Read machine information";
     MachineReadWrite = "Machine.ReadWrite", "Read and write machine information";
+    ApplicationReadWriteAll = "Application.ReadWrite.All", "Read and write all applications";
 }
 
 impl Permission {
     /// Whether the original has it too.
     pub fn is_original(self) -> bool {
-        !matches!(self, Permission::LibraryRead | Permission::AuditRead)
+        !matches!(self, Permission::LibraryRead | Permission::AuditRead | Permission::ApplicationReadWriteAll)
     }
 
     /// Whether apps have it, or else users: some are called differently for each.
@@ -50,6 +52,24 @@ impl Permission {
             Permission::MachineRead | Permission::MachineReadWrite => !app,
             _ => true,
         }
+    }
+
+    /// Whether who has it may do all that `other` lets do. What users have and what apps have are the same here: a
+    /// token may do what it says, whosever it is.
+    pub fn covers(self, other: Permission) -> bool {
+        use Permission::{
+            LibraryManage, LibraryRead, MachineRead, MachineReadAll, MachineReadWrite, MachineReadWriteAll,
+        };
+        self == other
+            || matches!(
+                (self, other),
+                (LibraryManage, LibraryRead)
+                    | (MachineRead | MachineReadAll, MachineRead | MachineReadAll)
+                    | (
+                        MachineReadWrite | MachineReadWriteAll,
+                        MachineRead | MachineReadAll | MachineReadWrite | MachineReadWriteAll
+                    )
+            )
     }
 
     /// Exact: `library.manage` or `Library.Manage ` is no permission.
@@ -77,5 +97,24 @@ mod tests {
         for no in ["", "library.manage", " Library.Manage", "Library.Manage ", "Library.*", "Library"] {
             assert_eq!(Permission::parse(no), None, "{no:?}");
         }
+    }
+
+    #[test]
+    fn a_permission_covers_itself_and_what_it_lets_do() {
+        let covered = |name: &str| -> Vec<&str> {
+            let permission = Permission::parse(name).unwrap();
+            let others = Permission::ALL.iter().filter(|other| permission.covers(**other));
+            others.map(|other| other.name()).filter(|other| *other != name).collect()
+        };
+        assert_eq!(covered("Library.Manage"), ["Library.Read"]);
+        assert_eq!(covered("Machine.Read"), ["Machine.Read.All"]);
+        assert_eq!(covered("Machine.Read.All"), ["Machine.Read"]);
+        let reading = ["Machine.Read.All", "Machine.Read"];
+        assert_eq!(covered("Machine.ReadWrite"), [reading[0], "Machine.ReadWrite.All", reading[1]]);
+        assert_eq!(covered("Machine.ReadWrite.All"), [reading[0], reading[1], "Machine.ReadWrite"]);
+        for alone in ["Library.Read", "Audit.Read", "Machine.LiveResponse", "Application.ReadWrite.All"] {
+            assert_eq!(covered(alone), Vec::<&str>::new(), "{alone}");
+        }
+        assert!(Permission::ALL.iter().all(|permission| permission.covers(*permission)));
     }
 }

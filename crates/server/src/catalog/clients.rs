@@ -13,8 +13,7 @@ pub struct ClientRow {
     pub expires_at: Option<Timestamp>,
     pub permissions: Vec<String>,
     pub secrets: Vec<SecretRow>,
-    /// PEM.
-    pub certificates: Vec<String>,
+    pub certificates: Vec<CertificateRow>,
     /// It has no secret, and proves nothing.
     pub public: bool,
     /// Where browsers may be sent that signed in for it.
@@ -25,7 +24,16 @@ pub struct ClientRow {
 pub struct SecretRow {
     /// Hexadecimal.
     pub sha256: String,
+    pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRow {
+    /// Of the certificate, hexadecimal.
+    pub sha256: String,
+    pub pem: String,
+    pub created_at: Timestamp,
 }
 
 /// The tenant's id, made on the first call. `true` when it was made now.
@@ -86,6 +94,19 @@ pub async fn insert_secret(
     Ok(())
 }
 
+/// Removes one secret of a client; `false` when there is none.
+pub async fn remove_secret(tx: &mut Tx, id: &str, sha256: &str) -> Result<bool, CatalogError> {
+    let sql = "delete from client_secrets where client = $1 and sha256 = $2";
+    Ok(tx.execute(sql, &[id.into(), sha256.into()]).await? == 1)
+}
+
+/// Removes a client's secrets that have ended.
+pub async fn forget_secrets(tx: &mut Tx, id: &str, now: Timestamp) -> Result<(), CatalogError> {
+    tx.execute("delete from client_secrets where client = $1 and expires_at <= $2", &[id.into(), now.into()])
+        .await?;
+    Ok(())
+}
+
 /// Lets every secret of a client end at `at`, where it does not end before.
 pub async fn end_secrets(tx: &mut Tx, id: &str, at: Timestamp) -> Result<(), CatalogError> {
     tx.execute(
@@ -127,6 +148,32 @@ pub async fn insert_redirect(tx: &mut Tx, id: &str, uri: &str) -> Result<(), Cat
     Ok(())
 }
 
+/// Another name, and another end.
+pub async fn rename(
+    tx: &mut Tx,
+    id: &str,
+    name: &str,
+    expires_at: Option<Timestamp>,
+) -> Result<(), CatalogError> {
+    tx.execute(
+        "update clients set name = $2, expires_at = $3 where id = $1",
+        &[id.into(), name.into(), expires_at.into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Takes all permissions away.
+pub async fn revoke_all(tx: &mut Tx, id: &str) -> Result<(), CatalogError> {
+    tx.execute("delete from client_permissions where client = $1", &[id.into()]).await?;
+    Ok(())
+}
+
+pub async fn remove_redirects(tx: &mut Tx, id: &str) -> Result<(), CatalogError> {
+    tx.execute("delete from client_redirects where client = $1", &[id.into()]).await?;
+    Ok(())
+}
+
 /// Takes a client out of use; `false` when there is none.
 pub async fn remove(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, CatalogError> {
     let rows = tx
@@ -155,6 +202,22 @@ pub async fn all(tx: &mut Tx) -> Result<Vec<ClientRow>, CatalogError> {
     Ok(found)
 }
 
+/// Some clients behind one, which time and id name, in the order in which they were made.
+pub async fn page(
+    tx: &mut Tx,
+    (at, id): (Timestamp, &str),
+    limit: i64,
+) -> Result<Vec<ClientRow>, CatalogError> {
+    let sql = format!(
+        "{CLIENT} and (created_at > $1 or (created_at = $1 and id > $2)) order by created_at, id limit $3"
+    );
+    let mut found = Vec::new();
+    for row in tx.query(&sql, &[at.into(), id.into(), limit.into()]).await? {
+        found.push(client(tx, row).await?);
+    }
+    Ok(found)
+}
+
 async fn client(tx: &mut Tx, mut row: Row) -> Result<ClientRow, CatalogError> {
     let id: String = row.take()?;
     let of = [id.as_str().into()];
@@ -162,10 +225,17 @@ async fn client(tx: &mut Tx, mut row: Row) -> Result<ClientRow, CatalogError> {
         .query("select permission from client_permissions where client = $1 order by permission", &of)
         .await?;
     let secrets = tx
-        .query("select sha256, expires_at from client_secrets where client = $1 order by created_at", &of)
+        .query(
+            "select sha256, created_at, expires_at from client_secrets where client = $1 order by created_at",
+            &of,
+        )
         .await?;
-    let certificates =
-        tx.query("select pem from client_certificates where client = $1 order by created_at", &of).await?;
+    let certificates = tx
+        .query(
+            "select sha256, pem, created_at from client_certificates where client = $1 order by created_at",
+            &of,
+        )
+        .await?;
     let redirects = tx.query("select uri from client_redirects where client = $1 order by uri", &of).await?;
     Ok(ClientRow {
         name: row.take()?,
@@ -176,9 +246,16 @@ async fn client(tx: &mut Tx, mut row: Row) -> Result<ClientRow, CatalogError> {
         permissions: permissions.into_iter().map(|mut row| row.take()).collect::<Result<_, _>>()?,
         secrets: secrets
             .into_iter()
-            .map(|mut row| Ok(SecretRow { sha256: row.take()?, expires_at: row.take()? }))
+            .map(|mut row| {
+                Ok(SecretRow { sha256: row.take()?, created_at: row.take()?, expires_at: row.take()? })
+            })
             .collect::<Result<_, CatalogError>>()?,
-        certificates: certificates.into_iter().map(|mut row| row.take()).collect::<Result<_, _>>()?,
+        certificates: certificates
+            .into_iter()
+            .map(|mut row| {
+                Ok(CertificateRow { sha256: row.take()?, pem: row.take()?, created_at: row.take()? })
+            })
+            .collect::<Result<_, CatalogError>>()?,
         id,
     })
 }

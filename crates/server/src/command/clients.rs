@@ -8,7 +8,7 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
 use super::Failure;
-use crate::access::clients::{self, NewClient, Registered};
+use crate::access::clients::{self, By, NewClient, Patch, Registered, Rotation, time_to_come};
 use crate::app::Stores;
 use crate::auth::permission::Permission;
 use crate::auth::secret::Hidden;
@@ -67,11 +67,53 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Change what a client is called, what it may do, or where it may send browsers
+    Change(Changes),
     /// Take a client out of use, and its tokens with it
     Remove {
         /// The client's id, as `clients list` shows it
         id: String,
     },
+}
+
+#[derive(clap::Args)]
+pub struct Changes {
+    /// The client's id, as `clients list` shows it
+    id: String,
+    /// Another name for people
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// These permissions and no others; may be given again. Tokens lose the others within a second
+    #[arg(long = "permission", value_name = "P")]
+    permissions: Vec<String>,
+    /// Take all permissions away
+    #[arg(long, conflicts_with = "permissions")]
+    no_permissions: bool,
+    /// When it ends: an RFC 3339 time or a date; `never`
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// These addresses for its users' browsers and no others; may be given again
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    redirects: Vec<String>,
+    /// Take all addresses away
+    #[arg(long, conflicts_with = "redirects")]
+    no_redirect_uris: bool,
+}
+
+impl Changes {
+    fn patch(self, now: Timestamp) -> Result<Patch, Failure> {
+        let permissions = parsed(&self.permissions)?;
+        let ends = |text: String| match text.as_str() {
+            "never" => Ok(None),
+            text => time_to_come("--expires", text, now).map(Some),
+        };
+        Ok(Patch {
+            name: self.name,
+            permissions: (self.no_permissions || !permissions.is_empty()).then_some(permissions),
+            redirects: (self.no_redirect_uris || !self.redirects.is_empty()).then_some(self.redirects),
+            expires: self.expires.map(ends).transpose()?,
+        })
+    }
 }
 
 pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
@@ -97,21 +139,28 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
             let new = NewClient {
                 id,
                 name,
-                permissions: permissions.iter().map(|name| permission(name)).collect::<Result<_, _>>()?,
+                permissions: parsed(&permissions)?,
                 secret: secret(secret_stdin)?,
                 certificate: certificate.map(read_pem).transpose()?,
-                expires: expires.map(|text| time(&text, now)).transpose()?,
+                expires: expires.map(|text| time_to_come("--expires", &text, now)).transpose()?,
                 public,
                 redirects,
             };
-            let registered = clients::add(catalog, new, Actor::operator("clients add"), now).await?;
+            let registered = clients::add(catalog, new, By::operator("clients add"), now).await?;
             show(&registered, json);
         }
         Command::List { json } => list(&clients::all(catalog).await?, json),
         Command::Rotate { id, keep_old, secret_stdin, json } => {
-            let until = now.plus_secs(i64::from(keep_old) * 3600);
-            let actor = Actor::operator("clients rotate");
-            show(&clients::rotate(catalog, &id, secret(secret_stdin)?, until, actor, now).await?, json);
+            let old_until = Some(now.plus_secs(i64::from(keep_old) * 3600));
+            let rotation = Rotation { secret: secret(secret_stdin)?, old_until };
+            let by = By::operator("clients rotate");
+            show(&clients::rotate(catalog, &id, rotation, by, now).await?, json);
+        }
+        Command::Change(changes) => {
+            let id = changes.id.clone();
+            let by = By::operator("clients change");
+            let client = clients::change(catalog, &id, changes.patch(now)?, by, now).await?;
+            println!("changed: {id} ({}): {}", client.name, client.permissions.join(", "));
         }
         Command::Remove { id } => {
             clients::remove(catalog, &id, Actor::operator("clients remove"), now).await?;
@@ -121,19 +170,8 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn permission(name: &str) -> Result<Permission, Failure> {
-    Permission::parse(name).ok_or_else(|| {
-        let known: Vec<_> = Permission::ALL.iter().map(|permission| permission.name()).collect();
-        Failure::Said(format!("permission `{name}`: expected one of {}", known.join(", ")))
-    })
-}
-
-fn time(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    Timestamp::parse(text).filter(|time| *time > now).ok_or_else(|| {
-        Failure::Said(format!(
-            "--expires `{text}`: expected a time to come, such as 2030-01-31 or 2030-01-31T12:00:00Z"
-        ))
-    })
+pub(super) fn parsed(names: &[String]) -> Result<Vec<Permission>, Failure> {
+    Ok(names.iter().map(|name| clients::permission(name)).collect::<Result<_, _>>()?)
 }
 
 fn secret(from_stdin: bool) -> Result<Option<Hidden>, Failure> {
@@ -158,13 +196,13 @@ fn show(registered: &Registered, as_json: bool) {
     if as_json {
         let shown = json!({
             "tenant": registered.tenant,
-            "client_id": registered.client_id,
+            "client_id": registered.client.id,
             "client_secret": secret,
         });
         return println!("{shown}");
     }
     println!("tenant         {}", registered.tenant);
-    println!("client id      {}", registered.client_id);
+    println!("client id      {}", registered.client.id);
     if let Some(secret) = secret {
         println!("client secret  {secret}\n\nThe secret is shown only now.");
     }

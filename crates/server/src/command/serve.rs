@@ -10,13 +10,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{Failure, room};
-use crate::access::clients::{self, NewClient, Registered};
+use crate::access::clients::{self, By, NewClient, Registered};
 use crate::access::setup;
 use crate::app::{App, Stores};
 use crate::auth::permission::Permission;
 use crate::auth::secret::Hidden;
 use crate::catalog::LOG_TARGET;
-use crate::catalog::audit::Actor;
 use crate::config::{Settings, Tls};
 use crate::http::{ops, serve, tls};
 use crate::webhooks::deliver;
@@ -143,7 +142,7 @@ impl First {
             public: false,
             redirects: Vec::new(),
         };
-        let client = clients::add(&app.catalog, new, Actor::operator("serve"), now).await?;
+        let client = clients::add(&app.catalog, new, By::operator("serve"), now).await?;
         Ok(First { client, setup: setup::offer(&app.catalog, now).await? })
     }
 }
@@ -161,9 +160,10 @@ async fn welcome(app: &App, url: &str, first: Option<First>) -> Result<(), Failu
         .clone()
         .unwrap_or_else(|| app.settings.data_dir.join("blobs").display().to_string());
     say!("database: {database}, blobs: {blobs}, files in the library: {files}");
-    let Some(First { client: Registered { tenant, client_id, secret: Some(secret) }, setup }) = first else {
+    let Some(First { client: Registered { tenant, client, secret: Some(secret) }, setup }) = first else {
         return Ok(());
     };
+    let client_id = client.id;
     let curl = if app.settings.tls == Tls::SelfSigned {
         format!("curl -s --cacert {}", app.settings.data_dir.join("tls/cert.pem").display())
     } else {

@@ -7,10 +7,9 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 
 use super::Failure;
-use super::clients::{permission, short};
+use super::clients::{parsed, short};
 use crate::access::users::{self, Edit, Person};
 use crate::app::Stores;
-use crate::auth::permission::Permission;
 use crate::auth::secret::Hidden;
 use crate::auth::totp;
 use crate::catalog::audit::Actor;
@@ -139,10 +138,6 @@ pub async fn run(settings: &Settings, command: Command) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn parsed(names: &[String]) -> Result<Vec<Permission>, Failure> {
-    names.iter().map(|name| permission(name)).collect()
 }
 
 /// Asked for where somebody can be asked, without showing it, and twice.

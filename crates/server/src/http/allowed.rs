@@ -48,6 +48,14 @@ impl Needs for AuditRead {
     const FAMILY: Family = Family::Library;
 }
 
+/// Everything about app registrations, as far as the caller's own permissions reach.
+pub struct ApplicationWrite;
+
+impl Needs for ApplicationWrite {
+    const ANY_OF: &'static [Permission] = &[Permission::ApplicationReadWriteAll];
+    const FAMILY: Family = Family::Library;
+}
+
 /// Seeing machines and actions. The last two are what users have, the first two what apps have.
 pub struct MachineRead;
 

@@ -16,6 +16,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 
 import { accessible, base, browser, close, context, faults, forgiven, name, page, password, shots, signIn, upload } from './console/harness.mjs';
+import { apps } from './console/apps.mjs';
 import { audit } from './console/audit.mjs';
 import { budget } from './console/budget.mjs';
 import { entrance } from './console/entrance.mjs';
@@ -153,6 +154,7 @@ const stories = {
     await page.getByRole('status').filter({ hasText: /2,?001 files/ }).waitFor();
   },
 
+  ...apps,
   ...audit,
   ...budget,
   ...entrance,

@@ -25,7 +25,13 @@ async fn bag(options: Options) -> Jumpbag {
 /// The same with the limits that the options say.
 async fn plain_bag(options: Options) -> Jumpbag {
     let bag = options.start().await;
-    let permissions = ["Library.Manage", "Machine.ReadWrite", "Machine.LiveResponse", "Audit.Read"];
+    let permissions = [
+        "Library.Manage",
+        "Machine.ReadWrite",
+        "Machine.LiveResponse",
+        "Audit.Read",
+        "Application.ReadWrite.All",
+    ];
     let more: Vec<&str> = permissions.iter().flat_map(|permission| ["--permission", permission]).collect();
     add_user(&bag, ALICE, &more).await;
     bag
@@ -91,6 +97,14 @@ async fn heavy_two_thousand_files_and_somebody_elses_upload() {
     story.line(Duration::from_secs(60), |line| (line == "ready").then_some(())).await;
     bag.upload("another.ps1", "x").await.expect_status(200);
     ends_well(story).await;
+}
+
+#[tokio::test]
+async fn heavy_apps_are_registered_and_what_is_shown_once_works() {
+    let bag = bag(Jumpbag::options()).await;
+    let less = ["--permission", "Library.Read", "--permission", "Application.ReadWrite.All"];
+    add_user(&bag, "bob", &less).await;
+    ends_well(begin(&bag, "apps", "-")).await;
 }
 
 #[tokio::test]
@@ -260,6 +274,7 @@ async fn pages_load_nothing_from_elsewhere_and_cannot_be_framed() {
         "/machines",
         "/actions",
         "/actions/x",
+        "/apps",
         "/audit",
         "/console/main.js",
     ] {

@@ -1,5 +1,6 @@
 //! The server from outside: real processes, real sockets, real neighbours.
 
+mod applications;
 mod attack;
 mod audit;
 mod bad_input;

@@ -33,6 +33,7 @@ impl Operation {
             ("{version}", "1"),
             ("{other}", "2"),
             ("{index}", "0"),
+            ("{appId}", "1"),
             ("{stream}", "stdout"),
             ("{function}", "GetLiveResponseResultDownloadLink(index=0)"),
         ]

@@ -1,7 +1,7 @@
 //! Rows of the tenant, clients, keys, calls and the audit log.
 
 use jumpbag_server::catalog::audit::{self, Actor, Change};
-use jumpbag_server::catalog::clients::{self, ClientRow, SecretRow};
+use jumpbag_server::catalog::clients::{self, CertificateRow, ClientRow, SecretRow};
 use jumpbag_server::catalog::keys::{self, KeyRow};
 use jumpbag_server::catalog::{CatalogError, calls};
 use jumpbag_server::limit::{Family, Quota};
@@ -13,6 +13,7 @@ on_both!(
     the_tenant_is_made_once,
     clients_come_back_as_they_were,
     secrets_end_and_never_live_longer,
+    what_a_client_is_changes,
     removed_clients_are_gone_and_their_ids_used_up,
     a_new_key_retires_the_old,
     every_change_has_its_row,
@@ -49,15 +50,19 @@ async fn clients_come_back_as_they_were(bench: &Bench) {
         Ok::<_, CatalogError>(())
     })
     .expect("two clients");
-    let secret = |sha256: &str, expires| SecretRow { sha256: sha256.into(), expires_at: Some(at(expires)) };
+    let secret = |sha256: &str, made, expires| SecretRow {
+        sha256: sha256.into(),
+        created_at: at(made),
+        expires_at: Some(at(expires)),
+    };
     let b = ClientRow {
         id: "b".into(),
         name: "Bé".into(),
         created_at: at(1),
         expires_at: None,
         permissions: vec!["Library.Manage".into(), "Library.Read".into()],
-        secrets: vec![secret("11", 50), secret("22", 60)],
-        certificates: vec!["PEM".into()],
+        secrets: vec![secret("11", 4, 50), secret("22", 5, 60)],
+        certificates: vec![CertificateRow { sha256: "33".into(), pem: "PEM".into(), created_at: at(5) }],
         public: false,
         redirects: Vec::new(),
     };
@@ -78,6 +83,12 @@ async fn clients_come_back_as_they_were(bench: &Bench) {
         assert_eq!(found.as_ref(), Some(client));
     }
     assert_eq!(look!(bench.catalog, tx => clients::find(tx, "c").await).expect("an answer"), None);
+    let behind = (at(1), "b");
+    let page = look!(bench.catalog, tx => clients::page(tx, behind, 9).await).expect("an answer");
+    assert_eq!(page, std::slice::from_ref(&a));
+    let first = (at(0), "");
+    let page = look!(bench.catalog, tx => clients::page(tx, first, 1).await).expect("an answer");
+    assert_eq!(page, std::slice::from_ref(&b));
     assert_eq!(look!(bench.catalog, tx => clients::all(tx).await).expect("an answer"), [b, a]);
     let outcome = commit!(bench.catalog, tx => clients::grant(tx, "nobody", "Library.Read").await);
     assert!(matches!(outcome, Err(CatalogError::Constraint(_))), "{outcome:?}");
@@ -99,6 +110,35 @@ async fn secrets_end_and_never_live_longer(bench: &Bench) {
         let found: Vec<_> = client.secrets.iter().map(|secret| secret.expires_at).collect();
         assert_eq!(found, ends.map(|end| end.map(at)), "{id}");
     }
+    commit!(bench.catalog, tx => {
+        assert!(clients::remove_secret(tx, "b", "long").await?);
+        assert!(!clients::remove_secret(tx, "b", "long").await?);
+        clients::forget_secrets(tx, "a", at(10)).await
+    })
+    .expect("secrets that go");
+    for (id, left) in [("a", ["forever", "long"]), ("b", ["forever", "short"])] {
+        let client = look!(bench.catalog, tx => clients::find(tx, id).await).expect("an answer").expect("it");
+        let found: Vec<_> = client.secrets.iter().map(|secret| secret.sha256.as_str()).collect();
+        assert_eq!(found, left, "{id}");
+    }
+}
+
+async fn what_a_client_is_changes(bench: &Bench) {
+    commit!(bench.catalog, tx => {
+        for id in ["a", "b"] {
+            clients::insert(tx, id, id, Some(at(9)), at(0)).await?;
+            clients::grant(tx, id, "Library.Read").await?;
+            clients::insert_redirect(tx, id, "https://app.example/").await?;
+        }
+        clients::rename(tx, "a", "Another", None).await?;
+        clients::revoke_all(tx, "a").await?;
+        clients::remove_redirects(tx, "a").await?;
+        let (a, b) = (clients::find(tx, "a").await?.expect("a"), clients::find(tx, "b").await?.expect("b"));
+        assert_eq!((a.name.as_str(), a.expires_at, a.permissions.len(), a.redirects.len()), ("Another", None, 0, 0));
+        assert_eq!((b.name.as_str(), b.expires_at, b.permissions.len(), b.redirects.len()), ("b", Some(at(9)), 1, 1));
+        Ok::<_, CatalogError>(())
+    })
+    .expect("a change");
 }
 
 async fn removed_clients_are_gone_and_their_ids_used_up(bench: &Bench) {
