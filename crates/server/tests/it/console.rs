@@ -243,6 +243,29 @@ async fn calls_of_other_sites_do_nothing_whatever_cookies_come_along() {
     assert_eq!(called(&browser, &bag, "GET", "/api/libraryfiles", &own).await, 401);
 }
 
+/// Whoever planted a cookie before a sign-in has nothing after it, and a new sign-in ends the one before.
+#[tokio::test]
+async fn a_session_at_the_console_is_never_one_that_was_there_before() {
+    let bag = bag(Jumpbag::options()).await;
+    let own = [("sec-fetch-site", "same-origin")];
+    let mut browser = Browser::new(bag.anonymous());
+    let planted = "jb_planted0000000000000000000000000000000000000";
+    for name in ["jumpbag-console", "jumpbag-session"] {
+        browser.cookies.insert(name.into(), planted.into());
+    }
+    let attacker = browser.clone();
+    let page = browser.get("/signin").await;
+    browser.submit("/signin", &page, &[("username", ALICE), ("password", PASSWORD)]).await;
+    assert_ne!(browser.cookies["jumpbag-console"], planted);
+    assert_eq!(called(&browser, &bag, "GET", "/session", &own).await, 200);
+    assert_eq!(called(&attacker, &bag, "GET", "/session", &own).await, 401);
+    // The form is still open in another tab.
+    let first = browser.clone();
+    browser.submit("/signin", &page, &[("username", ALICE), ("password", PASSWORD)]).await;
+    assert_eq!(called(&browser, &bag, "GET", "/session", &own).await, 200);
+    assert_eq!(called(&first, &bag, "GET", "/session", &own).await, 401);
+}
+
 #[tokio::test]
 async fn the_consoles_cookie_goes_nowhere_else_and_a_sign_in_leads_nowhere_else() {
     let bag = bag(Jumpbag::options().tls()).await;

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { base, context, page, signIn } from './harness.mjs';
 
 /** As the browser's own tools have them: bits in a second, and milliseconds there and back. */
-const LINES = { 'a fast 3G line': [1.6e6, 562.5], 'a 4G line': [9e6, 170] };
+const LINES = { 'a local network': [100e6, 2], 'a fast 3G line': [1.6e6, 562.5], 'a 4G line': [9e6, 170] };
 
 async function visit(down, latency) {
   const wire = await context.newCDPSession(page);
