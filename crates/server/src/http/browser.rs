@@ -117,6 +117,13 @@ impl Browser {
     }
 }
 
+/// What a page was asked for with.
+pub fn parameter(query: Option<String>, name: &str) -> Option<String> {
+    let query = query.unwrap_or_default();
+    let found = form_urlencoded::parse(query.as_bytes()).find(|(given, _)| given == name);
+    found.map(|(_, value)| value.into_owned())
+}
+
 /// With HTTPS a browser takes the cookie from this host only, and from nobody in between.
 fn full(name: &str, secure: bool) -> String {
     if secure { format!("__Host-{name}") } else { name.to_owned() }

@@ -8,9 +8,8 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 use jumpbag_wire::time::Timestamp;
-use url::form_urlencoded;
 
-use super::browser::{Browser, Form, with_cookies};
+use super::browser::{Browser, Form, parameter, with_cookies};
 use super::edge::Context;
 use super::page::{Field, Fields, Page};
 use super::sign_in::{self, Asking};
@@ -39,9 +38,8 @@ pub async fn device(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let browser = Browser::of(&headers, &context);
-    let query = query.unwrap_or_default();
-    let code = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "user_code");
-    let code: String = code.map_or_else(String::new, |(_, code)| code.chars().take(LONGEST).collect());
+    let code = parameter(query, "user_code").unwrap_or_default();
+    let code: String = code.chars().take(LONGEST).collect();
     match sign_in::signed_in(&app, &browser, Timestamp::now()).await? {
         Some(signed) => Ok(code_page(&browser, &signed, &code, None)),
         None => Ok(sign_in_page(&browser, &code, "", None)),

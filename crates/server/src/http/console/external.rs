@@ -9,7 +9,7 @@ use http::HeaderMap;
 use jumpbag_wire::time::Timestamp;
 use url::form_urlencoded;
 
-use super::super::browser::{Browser, with_cookies};
+use super::super::browser::{Browser, parameter, with_cookies};
 use super::super::edge::Context;
 use super::super::page::Page;
 use super::session::{onward, within};
@@ -39,9 +39,7 @@ pub async fn go_out(
         return Ok(refusal(&Error::Forbidden(why.into())));
     }
     let provider = provider.parse().map_err(|_| Error::NoRoute { path: format!("/signin/{provider}") })?;
-    let query = query.unwrap_or_default();
-    let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to");
-    let to = to.map_or_else(|| "/".to_owned(), |(_, to)| within(&to));
+    let to = within(&parameter(query, "to").unwrap_or_default());
     match app.access.go_out(provider, to, &callback(&context), Timestamp::now()).await {
         Ok((address, errand)) => {
             let browser = Browser::of(&headers, &context);

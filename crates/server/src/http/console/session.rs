@@ -11,7 +11,7 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::super::browser::{Browser, Form, check_call, with_cookies};
+use super::super::browser::{Browser, Form, check_call, parameter, with_cookies};
 use super::super::edge::Context;
 use super::super::page::Page;
 use super::super::sign_in::{self, Asking};
@@ -30,9 +30,7 @@ pub async fn ask(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let browser = Browser::of(&headers, &context);
-    let query = query.unwrap_or_default();
-    let to = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "to");
-    let to = to.map_or_else(|| "/".to_owned(), |(_, to)| within(&to));
+    let to = within(&parameter(query, "to").unwrap_or_default());
     if let Some(cookie) = &browser.console
         && app.access.caller_with(cookie, Timestamp::now()).await.is_ok()
     {

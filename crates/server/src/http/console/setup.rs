@@ -8,9 +8,8 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use http::HeaderMap;
 use jumpbag_wire::time::Timestamp;
-use url::form_urlencoded;
 
-use super::super::browser::{Browser, Form, with_cookies};
+use super::super::browser::{Browser, Form, parameter, with_cookies};
 use super::super::edge::Context;
 use super::super::page::{Field, Fields, Page};
 use super::super::sign_in;
@@ -31,9 +30,7 @@ pub async fn ask(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let browser = Browser::of(&headers, &context);
-    let query = query.unwrap_or_default();
-    let code = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "code");
-    let code = Hidden::new(code.map_or_else(String::new, |(_, code)| code.into_owned()));
+    let code = Hidden::new(parameter(query, "code").unwrap_or_default());
     if !setup::is_good(&app.catalog, &code, Timestamp::now()).await? {
         return Ok(Page::refusal(TITLE, &setup::spent()));
     }
