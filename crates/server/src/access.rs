@@ -119,6 +119,14 @@ impl Access {
         self.standing.confirm(&self.catalog, &self.tenant, caller, now).await
     }
 
+    /// A caller whose token was good a while ago, as it stands now.
+    ///
+    /// # Errors
+    /// `Unauthorized` when its app is gone, or its user may not sign in any more.
+    pub async fn still(&self, caller: Arc<Caller>, now: Timestamp) -> Result<Arc<Caller>, Error> {
+        self.standing.confirm(&self.catalog, &self.tenant, caller, now).await
+    }
+
     /// Who has signed in at the console with this cookie.
     ///
     /// # Errors

@@ -51,14 +51,14 @@ struct Cancel {
     security(("oauth2" = ["Machine.LiveResponse"]))
 )]
 pub async fn run(
-    allowed: Allowed<LiveResponse>,
+    mut allowed: Allowed<LiveResponse>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(machine): Name,
     request: Request,
 ) -> Result<Response, Error> {
     app.machines.find(&machine).await?;
-    let new = NewAction::parse(&json::read(request).await?)?;
+    let new = NewAction::parse(&allowed.json(&app, request).await?)?;
     let action = app.actions.create(&machine, new, allowed.requestor(&context), Timestamp::now()).await?;
     app.hub.wake(&action.machine_id);
     let mut response = answer::entity(&context.base, SET.name, action)?;
@@ -129,14 +129,14 @@ pub async fn show(
     security(("oauth2" = ["Machine.LiveResponse"]))
 )]
 pub async fn cancel(
-    allowed: Allowed<LiveResponseCancel>,
+    mut allowed: Allowed<LiveResponseCancel>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(id): Name,
     request: Request,
 ) -> Result<Response, Error> {
     app.actions.find(&id).await?;
-    let body = json::object(&json::read(request).await?, &["Comment"])?;
+    let body = json::object(&allowed.json(&app, request).await?, &["Comment"])?;
     let comment = body.get("Comment").and_then(Value::as_str).filter(|comment| !comment.trim().is_empty());
     let comment = comment.ok_or_else(|| json::incorrect("`Comment` must be a string that is not empty"))?;
     let action = app.actions.cancel(&id, comment, allowed.requestor(&context), Timestamp::now()).await?;

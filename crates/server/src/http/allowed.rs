@@ -4,16 +4,19 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
+use bytes::Bytes;
 use http::header;
 use http::request::Parts;
 use jumpbag_wire::time::Timestamp;
 
 use super::browser::{Browser, check_call};
 use super::edge::Context;
+use super::json;
 use crate::app::App;
 use crate::auth::caller::Caller;
 use crate::auth::permission::Permission;
+use crate::auth::secret::Hidden;
 use crate::catalog::audit::Actor;
 use crate::error::Error;
 use crate::limit::Family;
@@ -118,6 +121,8 @@ impl Needs for ResultRead {
 /// A caller who may do what `N` needs.
 pub struct Allowed<N> {
     pub caller: Arc<Caller>,
+    /// Of the console, where there was nothing else to show.
+    cookie: Option<Hidden>,
     needs: PhantomData<fn() -> N>,
 }
 
@@ -135,6 +140,32 @@ impl<N> Allowed<N> {
     /// The same, by the name that the original has for who starts or ends something on a machine.
     pub fn requestor(&self, context: &Context) -> Actor {
         Actor { name: self.caller.requestor.clone(), ..self.actor(context) }
+    }
+}
+
+impl<N: Needs> Allowed<N> {
+    /// Asks again once a body has come, before anything is done with it: whoever was put out, or lost the permission,
+    /// while it was on its way is out. A token that expired meanwhile was good when the call began.
+    ///
+    /// # Errors
+    /// `Unauthorized` and `Forbidden`, as at the beginning.
+    pub async fn still(&mut self, app: &App) -> Result<(), Error> {
+        let now = Timestamp::now();
+        self.caller = match &self.cookie {
+            Some(cookie) => app.access.caller_with(cookie, now).await?,
+            None => app.access.still(Arc::clone(&self.caller), now).await?,
+        };
+        self.caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))
+    }
+
+    /// A JSON body, whose sender is still allowed.
+    ///
+    /// # Errors
+    /// Those of [`json::read`] and of [`Allowed::still`].
+    pub async fn json(&mut self, app: &App, request: Request) -> Result<Bytes, Error> {
+        let body = json::read(request).await?;
+        self.still(app).await?;
+        Ok(body)
     }
 }
 
@@ -175,6 +206,6 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
                 ));
             }
         }
-        Ok(Allowed { caller, needs: PhantomData })
+        Ok(Allowed { caller, cookie, needs: PhantomData })
     }
 }

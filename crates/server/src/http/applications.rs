@@ -119,7 +119,7 @@ pub async fn list(
     security(("oauth2" = ["Application.ReadWrite.All"]))
 )]
 pub async fn add(
-    allowed: Allowed<ApplicationWrite>,
+    mut allowed: Allowed<ApplicationWrite>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     request: Request,
@@ -134,7 +134,7 @@ pub async fn add(
         "certificate",
     ];
     let now = Timestamp::now();
-    let body = json::object(&json::read(request).await?, &KNOWN)?;
+    let body = json::object(&allowed.json(&app, request).await?, &KNOWN)?;
     let permissions = permissions(&body)?.filter(|some| !some.is_empty());
     let new = NewClient {
         id: text(&body, "appId")?,
@@ -197,7 +197,7 @@ pub async fn show(
     security(("oauth2" = ["Application.ReadWrite.All"]))
 )]
 pub async fn change(
-    allowed: Allowed<ApplicationWrite>,
+    mut allowed: Allowed<ApplicationWrite>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Two(id, _): Two,
@@ -205,7 +205,7 @@ pub async fn change(
 ) -> Result<Response, Error> {
     const KNOWN: [&str; 4] = ["displayName", "permissions", "expirationDateTime", "redirectUris"];
     let now = Timestamp::now();
-    let body = json::object(&json::read(request).await?, &KNOWN)?;
+    let body = json::object(&allowed.json(&app, request).await?, &KNOWN)?;
     let patch = Patch {
         name: text(&body, "displayName")?,
         permissions: permissions(&body)?,
@@ -249,14 +249,14 @@ pub async fn remove(
     security(("oauth2" = ["Application.ReadWrite.All"]))
 )]
 pub async fn add_password(
-    allowed: Allowed<ApplicationWrite>,
+    mut allowed: Allowed<ApplicationWrite>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Two(id, _): Two,
     request: Request,
 ) -> Result<Response, Error> {
     let now = Timestamp::now();
-    let body = json::read(request).await?;
+    let body = allowed.json(&app, request).await?;
     let body = if body.is_empty() { Map::new() } else { json::object(&body, &["keepOldHours"])? };
     let hours = |value: &Value| {
         let hours = value.as_u64().filter(|hours| *hours <= MAX_KEPT);
@@ -286,13 +286,13 @@ pub async fn add_password(
     security(("oauth2" = ["Application.ReadWrite.All"]))
 )]
 pub async fn remove_password(
-    allowed: Allowed<ApplicationWrite>,
+    mut allowed: Allowed<ApplicationWrite>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Two(id, _): Two,
     request: Request,
 ) -> Result<StatusCode, Error> {
-    let body = json::object(&json::read(request).await?, &["keyId"])?;
+    let body = json::object(&allowed.json(&app, request).await?, &["keyId"])?;
     let key = text(&body, "keyId")?.ok_or_else(|| json::incorrect("`keyId` must be a string"))?;
     clients::remove_secret(&app.catalog, &id, &key, allowed.actor(&context), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -140,13 +140,13 @@ pub async fn restore(
     security(("oauth2" = ["Library.Manage"]))
 )]
 pub async fn purge(
-    allowed: Allowed<LibraryManage>,
+    mut allowed: Allowed<LibraryManage>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(id): Name,
     request: Request,
 ) -> Result<StatusCode, Error> {
-    let body = json::object(&json::read(request).await?, &["reason"])?;
+    let body = json::object(&allowed.json(&app, request).await?, &["reason"])?;
     app.library.purge(&id, reason(&body)?, allowed.actor(&context), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -197,12 +197,12 @@ pub async fn hold_deleted(
 
 async fn change_hold(
     app: &App,
-    allowed: Allowed<LibraryManage>,
+    mut allowed: Allowed<LibraryManage>,
     context: &Context,
     subject: Subject,
     request: Request,
 ) -> Result<StatusCode, Error> {
-    let body = json::object(&json::read(request).await?, &["hold", "reason"])?;
+    let body = json::object(&allowed.json(&app, request).await?, &["hold", "reason"])?;
     let hold = body.get("hold").and_then(Value::as_bool);
     let hold = hold.ok_or_else(|| json::incorrect("`hold` must be true or false"))?;
     app.library.hold(subject, hold, reason(&body)?, allowed.actor(context), Timestamp::now()).await?;

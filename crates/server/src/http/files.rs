@@ -65,7 +65,7 @@ struct UploadForm {
     security(("oauth2" = ["Library.Manage"]))
 )]
 pub async fn upload(
-    allowed: Allowed<LibraryManage>,
+    mut allowed: Allowed<LibraryManage>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     request: Request,
@@ -81,6 +81,10 @@ pub async fn upload(
         let upload = tokio::time::timeout(Duration::from_secs(limit), form)
             .await
             .map_err(|_| Error::Slow(format!("an upload may take {limit} seconds")))??;
+        if let Err(out) = allowed.still(&app).await {
+            app.library.discard(&upload.content).await;
+            return Err(out);
+        }
         app.library.upload(upload, actor, Timestamp::now()).await
     });
     let file = task.await.map_err(|e| Error::Internal(e.to_string()))??;
@@ -171,14 +175,15 @@ pub async fn show(
     security(("oauth2" = ["Library.Manage"]))
 )]
 pub async fn change(
-    allowed: Allowed<LibraryManage>,
+    mut allowed: Allowed<LibraryManage>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(name): Name,
     request: Request,
 ) -> Result<Response, Error> {
     let expect = expected(request.headers())?;
-    let patch = FilePatch::parse(&json::read(request).await?).map_err(|e| json::incorrect(&e.to_string()))?;
+    let patch =
+        FilePatch::parse(&allowed.json(&app, request).await?).map_err(|e| json::incorrect(&e.to_string()))?;
     let file = app.library.edit(&name, patch, expect, allowed.actor(&context), Timestamp::now()).await?;
     Ok(marked(answer::entity(&context.base, SET.name, &file)?, &file))
 }

@@ -1,5 +1,7 @@
 //! JSON bodies of requests: small, read whole, keys in any letter case.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::Request;
 use bytes::Bytes;
@@ -10,15 +12,18 @@ use serde_json::{Map, Value};
 use crate::error::Error;
 use crate::http::body::Stalled;
 
-/// Bytes of a body.
+/// Bytes of a body, and how long it may take.
 pub const MAX: usize = 64 * 1024;
+const MAX_TIME: Duration = Duration::from_secs(30);
 
 /// The whole body, whatever its content type says.
 ///
 /// # Errors
-/// `InvalidRequestBody` when it is too large or was cut short; `Slow` when it stalled.
+/// `InvalidRequestBody` when it is too large or was cut short; `Slow` when it stalled or took too long.
 pub async fn read(request: Request<Body>) -> Result<Bytes, Error> {
-    match Limited::new(request.into_body(), MAX).collect().await {
+    let body = Limited::new(request.into_body(), MAX).collect();
+    let slow = |_| Error::Slow(format!("a JSON body may take {} seconds", MAX_TIME.as_secs()));
+    match tokio::time::timeout(MAX_TIME, body).await.map_err(slow)? {
         Ok(body) => Ok(body.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => {
             Err(incorrect(&format!("it is larger than the limit of {MAX} bytes")))

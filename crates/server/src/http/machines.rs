@@ -95,13 +95,13 @@ pub async fn show(
     security(("oauth2" = ["Machine.ReadWrite.All"]))
 )]
 pub async fn tag(
-    allowed: Allowed<MachineWrite>,
+    mut allowed: Allowed<MachineWrite>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     Name(id): Name,
     request: Request,
 ) -> Result<Response, Error> {
-    let body = json::object(&json::read(request).await?, &["Value", "Action"])?;
+    let body = json::object(&allowed.json(&app, request).await?, &["Value", "Action"])?;
     let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default();
     let add = match text("Action").to_ascii_lowercase().as_str() {
         "add" => true,

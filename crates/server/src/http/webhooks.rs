@@ -63,12 +63,13 @@ pub async fn list(
     security(("oauth2" = ["Library.Manage"]))
 )]
 pub async fn add(
-    allowed: Allowed<LibraryManage>,
+    mut allowed: Allowed<LibraryManage>,
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
     request: Request,
 ) -> Result<Response, Error> {
-    let body = json::object(&json::read(request).await?, &["url", "events", "description", "secret"])?;
+    let body =
+        json::object(&allowed.json(&app, request).await?, &["url", "events", "description", "secret"])?;
     let url = text(&body, "url")?.ok_or_else(|| json::incorrect("`url` must be a string"))?;
     let new = crate::webhooks::NewWebhook {
         url,
