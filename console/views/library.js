@@ -47,6 +47,9 @@ export class LibraryView extends HTMLElement {
     this.search = h('input', { type: 'search', 'aria-label': 'Search names, descriptions, tags and texts', placeholder: 'Search  ( / )', autocomplete: 'off', oninput: () => this.seek() });
     this.filters = ['platform', 'tag', 'category', 'type', 'who', 'when'].map((name) => h('select', { 'aria-label': FILTERS[name].title, 'data-name': name, onchange: () => this.draw() }));
     this.count = h('p', { class: 'small faint', role: 'status' });
+    this.problem = h('div', { class: 'pad', hidden: true });
+    this.none = h('div', { class: 'empty', hidden: true }, h('h2', {}, 'No file matches'), h('p', {}, 'Names, descriptions, tags and texts were looked through, as the filters say.'),
+      h('button', { onclick: () => this.clear() }, 'Clear search and filters'));
     this.place = h('div');
     const upload = h('button', { class: 'main', onclick: () => openUpload([]) }, icon('upload'), 'Upload');
     fill(this, h('div', { class: 'page' },
@@ -72,7 +75,7 @@ export class LibraryView extends HTMLElement {
     if (!this.table?.element.isConnected) {
       fill(this.place, h('div', { class: 'card' },
         h('div', { class: 'tools' }, h('div', { class: 'search' }, icon('search'), this.search), this.filters, this.chooser()),
-        this.table?.element));
+        this.problem, this.table?.element, this.none));
     }
     this.choices();
     this.draw();
@@ -113,25 +116,40 @@ export class LibraryView extends HTMLElement {
       return (!words || said.includes(words) || this.found?.has(file.fileName)) && wanted.every(([filter, value]) => filter.holds(file, value));
     });
     this.table?.show(shown);
+    if (this.table) this.table.element.hidden = shown.length === 0;
+    this.none.hidden = shown.length > 0;
     fill(this.count, shown.length === this.files.length ? counted(shown.length, 'file') : `${shown.length.toLocaleString()} of ${counted(this.files.length, 'file')}`);
   }
 
   /** Names are looked through here at once, texts by the server a moment after the last key. */
   seek() {
     this.found = null;
+    this.problem.hidden = true;
     this.draw();
     clearTimeout(this.waiting);
-    const words = this.search.value.trim().replaceAll('"', ' ');
-    if (words.length < 2) return;
+    const words = this.search.value;
+    const query = searched(words);
+    if (words.trim().length < 2 || query === '') return;
     this.waiting = setTimeout(async () => {
-      const query = words.split(/\s+/).map((/** @type {string} */ word) => `"${word}"*`).join(' ');
       try {
         const found = await all(`/api/libraryfiles?$select=fileName&$search=${encodeURIComponent(query)}`, { signal: this.leaving.signal });
-        if (this.search.value.trim().replaceAll('"', ' ') !== words) return;
+        if (this.search.value !== words) return;
         this.found = new Set(found.map(({ fileName }) => fileName));
         this.draw();
-      } catch { /* What the names say stands. */ }
+      } catch (error) {
+        if (this.leaving.signal.aborted || this.search.value !== words) return;
+        // What the names say stands.
+        fill(this.problem, h('p', {}, 'The texts could not be searched; only names, descriptions and tags were.'), wrong(error));
+        this.problem.hidden = false;
+      }
     }, 300);
+  }
+
+  clear() {
+    this.search.value = '';
+    for (const select of this.filters ?? []) select.value = '';
+    this.seek();
+    this.search.focus();
   }
 
   chooser() {
@@ -167,6 +185,16 @@ export class LibraryView extends HTMLElement {
       go(`/files/${encodeURIComponent(this.table.rows[0].fileName)}`);
     }
   }
+}
+
+/**
+ * What was typed, for the server. The beginning of a word is enough; what has other characters is looked for as it stands, and
+ * what has neither letters nor digits only in names.
+ * @param {string} typed
+ */
+function searched(typed) {
+  const words = typed.trim().split(/\s+/).filter((word) => /[\p{L}\p{N}]/u.test(word));
+  return words.map((word) => (/^[\p{L}\p{N}_]+$/u.test(word) ? `${word}*` : `"${word.replace(/[\\"]/g, '\\$&')}"`)).join(' ');
 }
 
 /** @type {[string, number][]} */

@@ -27,6 +27,28 @@ import { pictures } from './console/pictures.mjs';
 
 const story = process.argv[3];
 
+/** What stands only in a text is found by the server; what it refuses is said. */
+async function searches() {
+  const search = page.getByRole('searchbox', { name: 'Search names' });
+  const finds = async (typed, files) => {
+    await search.fill(typed);
+    await page.getByRole('status').filter({ hasText: `${files} of 3 files` }).waitFor();
+  };
+  await finds('proc', 1);
+  await finds('get-process', 1);
+  await finds('"$HOME"', 1);
+  await finds('bin/sh AND', 0);
+  await finds('\\" (OR* ---', 0);
+  assert.equal(await page.getByRole('alert').count(), 0);
+  await page.getByRole('heading', { name: 'No file matches' }).waitFor();
+  await accessible('a search that finds nothing');
+  await page.getByRole('button', { name: 'Clear search and filters' }).click();
+  await page.getByRole('status').filter({ hasText: /^3 files/ }).waitFor();
+  await search.fill('many '.repeat(21));
+  await page.getByRole('alert').filter({ hasText: 'shorten the search' }).waitFor();
+  await search.fill('');
+}
+
 const stories = {
   /** From nothing to a script that is read, replaced, compared and restored, without reading documentation. */
   async 'first-hour'() {
@@ -50,6 +72,7 @@ const stories = {
     await accessible('a file');
     // Replaced after a look at the difference.
     await page.goBack();
+    await searches();
     await upload({ 'triage.ps1': 'Get-Process # all\nGet-Service\n' });
     const dialog = page.getByRole('dialog');
     await dialog.getByRole('button', { name: 'Show what differs' }).click();
