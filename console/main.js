@@ -56,6 +56,11 @@ export function go(path) {
   shell()?.show();
 }
 
+/** Closes what is open in front of the page; answers whether nothing is: what would be lost is asked about first. */
+async function alone() {
+  return !document.querySelector('dialog[open]') || (await import('./parts/dialog.js')).leaveAll();
+}
+
 const shell = () => /** @type {Shell | null} */ (document.querySelector('jb-shell'));
 
 class Shell extends HTMLElement {
@@ -67,8 +72,12 @@ class Shell extends HTMLElement {
   async connectedCallback() {
     hooks.signedOut = () => this.signIn();
     hooks.waiting = (seconds) => toast(`The server asks to wait: going on in ${seconds} s.`, seconds * 1000, 'patience');
-    window.addEventListener('popstate', () => {
-      if (location.pathname !== this.at) this.show();
+    window.addEventListener('popstate', async () => {
+      if (location.pathname === this.at) return;
+      if (!document.querySelector('dialog[open]')) return this.show();
+      // The page stays until it is sure that nothing is lost.
+      history.pushState(null, '', this.at);
+      if (await alone()) history.back();
     });
     document.addEventListener('click', (event) => follow(event));
     const found = PAGES.find(([pattern]) => pattern.test(location.pathname));
@@ -150,13 +159,13 @@ class Shell extends HTMLElement {
 }
 
 /** Links within the console load nothing. @param {MouseEvent} event */
-function follow(event) {
+async function follow(event) {
   const link = event.target instanceof Element ? event.target.closest('a') : null;
   const plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
   if (!link || !plain || link.origin !== location.origin || link.hasAttribute('download') || link.target) return;
   if (!PAGES.some(([pattern]) => pattern.test(link.pathname)) || link.getAttribute('href')?.startsWith('#')) return;
   event.preventDefault();
-  go(link.pathname + link.search + link.hash);
+  if (await alone()) go(link.pathname + link.search + link.hash);
 }
 
 const THEME = 'jumpbag-theme';

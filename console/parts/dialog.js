@@ -5,17 +5,48 @@
 import { fill, h } from '../dom.js';
 import { wrong } from './toast.js';
 
-/** Open dialogs that hold what is nowhere else: typed words, uploads under way. @type {Set<HTMLDialogElement>} */
-const holding = new Set();
+/** Open dialogs that hold what is nowhere else (typed words, uploads under way), with what would be lost. @type {Map<HTMLDialogElement, string>} */
+const holding = new Map();
+/** The question whether one of them may be closed. @type {HTMLDialogElement | null} */
+let asking = null;
 
 window.addEventListener('beforeunload', (event) => {
   if (holding.size > 0) event.preventDefault();
 });
 
-/** Says whether a dialog holds what would be lost with it. @param {HTMLDialogElement} element @param {boolean} held */
-export function holds(element, held) {
-  if (held) holding.add(element);
+/** Says whether a dialog holds what would be lost with it. @param {HTMLDialogElement} element @param {boolean} held @param {string} [what] */
+export function holds(element, held, what = 'What was typed here is kept nowhere else.') {
+  if (held) holding.set(element, what);
   else holding.delete(element);
+}
+
+/** Closes a dialog; one that holds something, only if the reader says so. @param {HTMLDialogElement} element @returns {Promise<boolean>} whether it is closed */
+export function leave(element) {
+  const what = holding.get(element);
+  if (what === undefined) element.close();
+  if (what === undefined || asking) return Promise.resolve(!element.open);
+  return new Promise((resolve) => {
+    const yes = () => {
+      element.close();
+      asking?.close();
+    };
+    asking = dialog('Close it, and lose what is in it?', (close) => [
+      h('p', {}, what),
+      h('div', { class: 'foot' }, h('button', { onclick: close }, 'Keep it open'), h('button', { class: 'danger', onclick: yes }, 'Close it'))]);
+    asking.addEventListener('close', () => {
+      asking = null;
+      resolve(!element.open);
+    });
+  });
+}
+
+/** Closes all that is open in front of the page. @returns {Promise<boolean>} whether nothing is */
+export async function leaveAll() {
+  if (asking) return false;
+  for (const element of [.../** @type {NodeListOf<HTMLDialogElement>} */ (document.querySelectorAll('dialog[open]'))].reverse()) {
+    if (!await leave(element)) return false;
+  }
+  return true;
 }
 
 let count = 0;
@@ -36,6 +67,17 @@ export function dialog(title, content) {
     const notes = element.querySelector('.toasts');
     if (notes) document.body.append(notes);
     element.remove();
+  });
+  // A browser closes at the second Escape whatever the first was answered: the key itself is taken.
+  element.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== 'Escape' || !holding.has(element)) return;
+    event.preventDefault();
+    leave(element);
+  });
+  element.addEventListener('cancel', (/** @type {Event} */ event) => {
+    if (event.target !== element || !holding.has(element)) return;
+    event.preventDefault();
+    leave(element);
   });
   document.body.append(element);
   element.showModal();
