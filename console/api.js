@@ -102,10 +102,10 @@ export async function all(path, options) {
 export const fileAt = (name) => `/api/libraryfiles/${encodeURIComponent(name)}`;
 
 /**
- * Sends a file with its progress. `fetch` tells none of an upload.
+ * Sends a file with its progress; answers with the file and its entity tag. `fetch` tells none of an upload.
  * @param {FormData} form
  * @param {{ progress: (part: number) => void, signal: AbortSignal, headers?: Record<string, string> }} options
- * @returns {Promise<any>}
+ * @returns {Promise<{ stored: any, tag: string }>}
  */
 export function upload(form, { progress, signal, headers = {} }) {
   return new Promise((resolve, reject) => {
@@ -114,7 +114,7 @@ export function upload(form, { progress, signal, headers = {} }) {
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => progress(event.lengthComputable ? event.loaded / event.total : 0);
     request.onload = () => {
-      if (request.status === 200) resolve(JSON.parse(request.responseText));
+      if (request.status === 200) resolve({ stored: JSON.parse(request.responseText), tag: request.getResponseHeader('ETag') ?? '' });
       else {
         if (request.status === 401) hooks.signedOut();
         reject(Object.assign(parsedRefusal(request.status, request.responseText), {

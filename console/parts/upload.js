@@ -5,7 +5,7 @@ import { ApiError, call, fileAt, get, upload } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { size } from '../format.js';
 import { code, decoded } from './code.js';
-import { dialog, holds } from './dialog.js';
+import { dialog, holds, leave } from './dialog.js';
 import { lines } from './lines.js';
 import { diff } from './diff.js';
 import { wrong } from './toast.js';
@@ -31,11 +31,14 @@ function uploads(largest) {
   const items = [];
   const list = h('ul', { class: 'items', 'aria-live': 'polite' });
   const input = h('input', { type: 'file', multiple: true, class: 'visually-hidden', id: 'upload-files', onchange: () => add([...input.files]) });
-  const description = h('input', { maxlength: 4096, placeholder: 'What it is for' });
-  const tags = h('input', { placeholder: 'triage, windows' });
+  const description = h('input', { maxlength: 4096, placeholder: 'What it is for', oninput: () => pump() });
+  const tags = h('input', { placeholder: 'triage, windows', oninput: () => pump() });
+  const said = () => ({ description: description.value.trim(), tags: tags.value.trim() });
+  const late = h('button', { onclick: () => describe() });
+  const lately = h('div', { class: 'notice warn row', role: 'status', hidden: true }, h('span', {}, 'Files that are in already do not have these words.'), late);
   const add = (/** @type {File[]} */ files) => {
     for (const file of files) {
-      const item = new Item(file, largest, () => ({ description: description.value, tags: tags.value }), pump);
+      const item = new Item(file, largest, said, pump);
       items.push(item);
       list.append(item.element);
     }
@@ -46,17 +49,29 @@ function uploads(largest) {
     const running = items.filter((item) => item.state === 'sending').length;
     const next = items.filter((item) => item.state === 'waiting').slice(0, Math.max(0, AT_ONCE - running));
     for (const item of next) item.send().then(pump);
-    holds(element, items.some((item) => OPEN.includes(item.state)));
+    // Words that came after a file went are for that file too, if one says so.
+    const undescribed = items.filter((item) => item.lacks());
+    lately.hidden = undescribed.length === 0;
+    fill(late, `Describe ${undescribed.length === 1 ? undescribed[0].file.name : `these ${undescribed.length} files`} too`);
+    holds(element, items.some((item) => OPEN.includes(item.state)) || undescribed.length > 0, 'Files may still be on their way or wait for an answer, or words are here that no file has yet.');
   };
-  const element = dialog('Upload', (close) => [
+  const describe = async () => {
+    late.disabled = true;
+    for (const item of items.filter((one) => one.lacks())) await item.describe();
+    late.disabled = false;
+    document.dispatchEvent(new CustomEvent('jumpbag-changed'));
+    pump();
+  };
+  const element = dialog('Upload', () => [
+    h('div', { class: 'drop' }, icon('upload'), h('p', {}, 'Drop files here, or'),
+      h('label', { class: 'button', for: 'upload-files' }, 'choose files'), input,
+      h('p', { class: 'small faint' }, `Up to ${size(largest)} each. They are sent at once. A name that is there is replaced only when you say so.`)),
     h('div', { class: 'row' },
       h('label', { class: 'field' }, 'Description, for all of them', description),
       h('label', { class: 'field' }, 'Tags', tags)),
-    h('div', { class: 'drop' }, icon('upload'), h('p', {}, 'Drop files here, or'),
-      h('label', { class: 'button', for: 'upload-files' }, 'choose files'), input,
-      h('p', { class: 'small faint' }, `Up to ${size(largest)} each. A name that is there is replaced only when you say so.`)),
+    lately,
     list,
-    h('div', { class: 'foot' }, h('button', { onclick: close }, 'Close')),
+    h('div', { class: 'foot' }, h('button', { onclick: () => leave(element) }, 'Close')),
   ]);
   element.addEventListener('close', () => {
     for (const item of items) item.stop();
@@ -71,6 +86,7 @@ const OPEN = ['waiting', 'sending', 'patient', 'asked'];
 class Item {
   state = 'waiting';
   /** The version that it may replace. @type {string | null} */ replaces = null;
+  /** The file as it was stored, and with which words. @type {{ name: string, tag: string, description: string, tags: string } | null} */ stored = null;
   leaving = new AbortController();
 
   /** @param {File} file @param {number} largest @param {() => { description: string, tags: string }} said @param {() => void} pump */
@@ -96,16 +112,40 @@ class Item {
     const form = new FormData();
     const { description, tags } = this.said();
     if (description) form.append('Description', description);
-    if (tags.trim()) form.append('Tags', tags);
+    if (tags) form.append('Tags', tags);
     form.append('OverrideIfExists', String(this.replaces !== null));
     form.append('file', this.file, this.file.name);
     const headers = this.replaces ? { 'If-Match': this.replaces } : undefined;
     try {
-      const stored = await upload(form, { progress: (part) => { this.bar.value = part; }, signal: this.leaving.signal, headers });
+      const { stored, tag } = await upload(form, { progress: (part) => { this.bar.value = part; }, signal: this.leaving.signal, headers });
+      this.stored = { name: stored.fileName, tag, description, tags };
       this.end('done', [h('a', { href: `/files/${encodeURIComponent(stored.fileName)}` }, this.replaces ? `Replaced, version ${stored.version}` : 'In the library'), ' ', h('span', { class: 'tag good' }, 'done')]);
       document.dispatchEvent(new CustomEvent('jumpbag-changed'));
     } catch (error) {
       await this.failed(/** @type {any} */ (error)).catch((/** @type {any} */ again) => this.refused(again));
+    }
+  }
+
+  /** Which words have come since it was stored: what is empty takes nothing away. */
+  lacks() {
+    const { description, tags } = this.said();
+    return this.stored !== null && ((description !== '' && description !== this.stored.description) || (tags !== '' && tags !== this.stored.tags));
+  }
+
+  /** Says the words of the dialog about the file that is stored, if nobody else has changed it since. */
+  async describe() {
+    const { stored } = this;
+    if (!stored) return;
+    const { description, tags } = this.said();
+    const json = { ...(description && { description }), ...(tags && { tags: tags.split(',').map((tag) => tag.trim()).filter(Boolean) }) };
+    const place = h('div');
+    this.note.append(place);
+    try {
+      const answer = await call(fileAt(stored.name), { method: 'PATCH', json, headers: { 'If-Match': stored.tag } });
+      Object.assign(stored, { tag: answer.headers.get('ETag') ?? '', description: description || stored.description, tags: tags || stored.tags });
+      fill(place, 'Described ', h('span', { class: 'tag good' }, 'described'));
+    } catch (error) {
+      fill(place, wrong(error));
     }
   }
 

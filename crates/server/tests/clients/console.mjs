@@ -22,6 +22,7 @@ import { budget } from './console/budget.mjs';
 import { entrance } from './console/entrance.mjs';
 import { holds } from './console/holds.mjs';
 import { machines } from './console/machines.mjs';
+import { lost } from './console/lost.mjs';
 import { patience } from './console/patience.mjs';
 import { pictures } from './console/pictures.mjs';
 
@@ -182,6 +183,7 @@ const stories = {
   ...budget,
   ...entrance,
   ...holds,
+  ...lost,
   ...machines,
   ...patience,
   ...pictures,
