@@ -87,9 +87,10 @@ export function dialog(title, content) {
 /**
  * Asks for something in a form and does it. The dialog closes when that worked; what is refused is said in it.
  * @param {{ title: string, fields: import('../dom.js').Child, verb: import('../dom.js').Child, danger?: boolean, leave?: string,
- *   send: (said: FormData) => Promise<(() => void) | void> }} question what `send` answers is done once the dialog is closed
+ *   send: (said: FormData) => Promise<(() => void) | void>, refused?: (error: any) => Promise<import('../dom.js').Child> }} question
+ *   what `send` answers is done once the dialog is closed; what `refused` answers, if anything, is said in place of the error
  */
-export function ask({ title, fields, verb, danger = false, leave = 'Cancel', send }) {
+export function ask({ title, fields, verb, danger = false, leave = 'Cancel', send, refused }) {
   const problem = h('div');
   let busy = false;
   const submit = async (/** @type {SubmitEvent} */ event) => {
@@ -101,7 +102,7 @@ export function ask({ title, fields, verb, danger = false, leave = 'Cancel', sen
       element.close();
       then?.();
     } catch (error) {
-      fill(problem, wrong(error));
+      fill(problem, await refused?.(error).catch(() => null) || wrong(error));
     }
     busy = false;
   };

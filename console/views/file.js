@@ -227,12 +227,13 @@ export class FileView extends HTMLElement {
 
   edit() {
     // What was seen when it began: whoever changed it meanwhile is not overwritten.
-    const { file, tag = '' } = this;
+    const { file } = this;
+    let { tag = '' } = this;
     const text = (/** @type {string} */ name, /** @type {string | null} */ value) => h('input', { name, value: value ?? '' });
     const area = h('textarea', { name: 'instructions' });
     area.value = file.instructions ?? '';
     const boxes = ['windows', 'linux', 'macos'].map((name) => h('label', { class: 'check' }, h('input', { type: 'checkbox', name: 'platforms', value: name, checked: file.platforms.includes(name) }), name));
-    ask({
+    const element = ask({
       title: `Edit ${file.fileName}`,
       fields: [
         field('Description', text('description', file.description)),
@@ -252,8 +253,39 @@ export class FileView extends HTMLElement {
         await call(fileAt(file.fileName), { method: 'PATCH', json: patch, headers: { 'If-Match': tag } });
         document.dispatchEvent(new CustomEvent('jumpbag-changed'));
       },
+      refused: async (error) => {
+        if (error.status !== 412) return null;
+        const answer = await call(fileAt(file.fileName));
+        const theirs = await answer.json();
+        const [newest] = await this.versions();
+        return conflict(theirs, newest, {
+          over: () => {
+            tag = answer.headers.get('ETag') ?? '';
+            element.querySelector('form')?.requestSubmit();
+          },
+          leave: () => {
+            element.close();
+            this.load();
+          },
+        });
+      },
     });
   }
+}
+
+/**
+ * What somebody else made of a file while it was edited here, and what to do about it.
+ * @param {any} theirs @param {any} newest its newest version @param {{ over: () => void, leave: () => void }} ways
+ */
+function conflict(theirs, newest, { over, leave }) {
+  return h('div', { class: 'notice warn', role: 'alert' },
+    h('p', {}, h('strong', {}, `${newest.createdBy} changed this file while you edited it`), ', ', time(newest.creationTime), `. Now it is version ${theirs.version}, and says:`),
+    facts([
+      ['Description', theirs.description || 'none', 'wide'], ['Parameters', theirs.parametersDescription, 'wide'], ['Tags', theirs.tags.join(', ') || 'none', 'wide'],
+      ['Platforms', theirs.platforms.join(', '), 'wide'], ['Category', theirs.category, 'wide'], ['Instructions', theirs.instructions, 'wide'],
+    ]),
+    h('p', {}, 'Nothing of yours is saved yet. Its text stays as it is now, whatever you choose.'),
+    h('div', { class: 'row' }, h('button', { type: 'button', onclick: over }, 'Save mine over it'), h('button', { type: 'button', onclick: leave }, 'Take theirs')));
 }
 
 const CAUSES = { uploaded: 'Uploaded', overridden: 'Replaced', changed: 'Described anew', restored: 'Restored' };

@@ -31,6 +31,31 @@ export const lost = {
     assert.deepEqual([found.description, found.tags], ['what it is for', ['triage', 'windows']]);
   },
 
+  /** Who was slower sees what the other wrote, and chooses. */
+  async conflict() {
+    await signIn();
+    await put('one.ps1', 'one\n', { Description: 'first' });
+    await page.getByRole('link', { name: 'one.ps1' }).click();
+    const both = async (theirs, mine) => {
+      await page.getByRole('button', { name: 'Edit' }).click();
+      await api('PATCH', '/api/libraryfiles/one.ps1', { data: { description: theirs, tags: ['theirs'] } });
+      await dialog().getByLabel('Description').fill(mine);
+      await dialog().getByRole('button', { name: 'Save', exact: true }).click();
+      await dialog().getByRole('alert').filter({ hasText: /alice changed this file while you edited it.*version \d/ }).getByText(theirs).waitFor();
+      await accessible('a conflict');
+    };
+    await both('x'.repeat(300), 'mine');
+    const over = await dialog().evaluate((element) => element.scrollWidth - element.clientWidth);
+    assert.ok(over <= 0, `${over} px too wide`);
+    await dialog().getByRole('button', { name: 'Save mine over it' }).click();
+    await dialog().waitFor({ state: 'detached' });
+    await facts('mine');
+    await both('by a colleague', 'mine again');
+    await dialog().getByRole('button', { name: 'Take theirs' }).click();
+    await dialog().waitFor({ state: 'detached' });
+    await facts('by a colleague');
+  },
+
   /** Escape and the way back ask first; without words in it a dialog goes with its page. */
   async escape() {
     await signIn();
