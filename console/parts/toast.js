@@ -39,3 +39,13 @@ export function wrong(error) {
   return h('div', { class: 'notice bad', role: 'alert' },
     status === 412 && h('p', {}, 'Somebody changed it meanwhile: look at it again first.'), h('p', {}, said(error)), target && h('p', { class: 'small faint' }, `Request ${target}`));
 }
+
+/** Puts a text into the clipboard, and says so. @param {string} name what it is @param {string} value */
+export async function copy(name, value) {
+  try {
+    await navigator.clipboard.writeText(value);
+    toast(`${name} copied`);
+  } catch {
+    toast('The browser does not let a page copy here: select it, and copy it yourself.');
+  }
+}

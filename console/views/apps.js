@@ -5,9 +5,10 @@
 import { all, call, get } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { counted, time } from '../format.js';
+import { command } from '../parts/command.js';
 import { ask, dialog, field, holds } from '../parts/dialog.js';
 import { plain } from '../parts/table.js';
-import { toast, wrong } from '../parts/toast.js';
+import { copy, toast, wrong } from '../parts/toast.js';
 
 /** What may be granted, in words, and what else lets do the same. @type {[string, string, string[]][]} */
 const PERMISSIONS = [
@@ -193,11 +194,11 @@ function empty() {
 const at = (app) => `/api/applications/${encodeURIComponent(app.appId)}`;
 
 /** What adding and changing have in common. @param {FormData} form */
-const said = (form) => ({
-  displayName: form.get('name'),
-  permissions: form.getAll('permission'),
-  redirectUris: String(form.get('redirects')).split('\n').map((line) => line.trim()).filter(Boolean),
-});
+function said(form) {
+  const permissions = form.getAll('permission');
+  if (permissions.length === 0) throw new Error('Tick one permission or more: an app that may do nothing gets no token.');
+  return { displayName: form.get('name'), permissions, redirectUris: String(form.get('redirects')).split('\n').map((line) => line.trim()).filter(Boolean) };
+}
 
 /** @param {string | null} when */
 function ends(when) {
@@ -220,16 +221,13 @@ function once(app, secret) {
     secret ? h('p', { class: 'notice warn' }, 'The secret is shown only now. Put it where the app finds it before you close this.') : h('p', {}, 'It needs no secret.'),
     h('dl', { class: 'facts' }, fact('Tenant', app.tenantId), fact('Client id', app.appId), secret && fact('Client secret', secret)),
     h('p', { class: 'small faint' }, 'Its tokens come from ', h('code', {}, `${location.origin}/${app.tenantId}/oauth2/v2.0/token`)),
+    secret && [h('p', {}, 'To try it in a shell:'), command(curl(app, secret), 'Copy: curl')],
     h('div', { class: 'foot' }, h('button', { class: 'main', onclick: close }, 'Done'))]);
-  holds(element, secret !== null);
+  holds(element, secret !== null, 'The secret is shown only now. Once this is closed, nobody can read it again.');
 }
 
-/** @param {string} name @param {string} value */
-async function copy(name, value) {
-  try {
-    await navigator.clipboard.writeText(value);
-    toast(`${name} copied`);
-  } catch {
-    toast('The browser does not let a page copy here: select it, and copy it yourself.');
-  }
-}
+/** A token for an app, and a first call with it where it may list the library. @param {any} app @param {string} secret */
+const curl = (app, secret) => [
+  `TOKEN=$(curl -s ${location.origin}/${app.tenantId}/oauth2/v2.0/token -d grant_type=client_credentials -d client_id=${app.appId} -d client_secret=${secret} -d scope=https://api.securitycenter.microsoft.com/.default | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
+  app.permissions.some((/** @type {string} */ name) => name.startsWith('Library.')) ? `curl -s ${location.origin}/api/libraryfiles -H "Authorization: Bearer $TOKEN"` : 'echo "$TOKEN"',
+].join('\n');

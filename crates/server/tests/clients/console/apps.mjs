@@ -1,5 +1,6 @@
 // Apps: registered, given secrets, changed and removed; the secrets are tried where programs bring them.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 
 import { accessible, base, close, context, dialog, page, password, signIn, visit } from './harness.mjs';
 
@@ -46,7 +47,7 @@ export const apps = {
     await dialog().getByLabel(/^Name/).fill('Playbook <b>');
     await accessible('a new app');
     await dialog().getByRole('button', { name: 'Add' }).click();
-    await dialog().getByRole('alert').filter({ hasText: 'one permission or more' }).waitFor();
+    await dialog().getByRole('alert').filter({ hasText: 'Tick one permission or more' }).waitFor();
     await dialog().getByLabel(/^Library\.Read/).check();
     await dialog().getByLabel(/^Addresses that people come back/).fill('http://app.example/\n');
     await dialog().getByRole('button', { name: 'Add' }).click();
@@ -55,6 +56,12 @@ export const apps = {
     await dialog().getByLabel(/^Addresses that people come back/).fill('https://app.example/a\n\n https://app.example/b\n');
     await dialog().getByRole('button', { name: 'Add' }).click();
     await accessible('a secret that is shown once');
+    await page.keyboard.press('Escape');
+    await dialog().getByRole('button', { name: 'Keep it open' }).click();
+    // The command that is shown lists the library.
+    await dialog().getByRole('button', { name: 'Copy: curl' }).click();
+    const lines = await page.evaluate(() => navigator.clipboard.readText());
+    assert.match(execFileSync('sh', ['-c', lines], { encoding: 'utf8' }), /"value":\[\]/);
     await dialog().getByRole('button', { name: 'Copy: Client secret' }).click();
     await dialog().getByText('Client secret copied').waitFor();
     const copied = await page.evaluate(() => navigator.clipboard.readText());
