@@ -113,10 +113,15 @@ class Shell extends HTMLElement {
     this.main = h('main', { id: 'main', tabindex: -1 });
     const out = h('form', { method: 'post', action: '/signout' }, h('button', { class: 'plain', type: 'submit' }, 'Sign out'));
     const theme = h('button', { class: 'plain', 'aria-label': 'Switch between light and dark', onclick: switchTheme }, icon('sun'));
-    const zone = h('button', { class: 'plain small', title: 'Show times in UTC', 'aria-pressed': String(inUtc()), onclick: () => {
+    const zone = h('button', { class: 'plain small', onclick: () => {
       switchZone();
-      zone.setAttribute('aria-pressed', String(inUtc()));
-    } }, 'UTC');
+      named();
+    } });
+    const named = () => {
+      fill(zone, inUtc() ? 'UTC' : 'Local time');
+      zone.title = inUtc() ? 'Times are in UTC. Show them in local time' : 'Times are local. Show them in UTC';
+    };
+    named();
     fill(this,
       h('header', { class: 'bar' },
         h('a', { class: 'brand', href: '/' }, h('img', { src: '/console/icon.svg', alt: '' }), 'jumpbag'),
