@@ -5,6 +5,7 @@ import { all, call } from '../api.js';
 import { fill, h, icon } from '../dom.js';
 import { counted, time } from '../format.js';
 import { go } from '../main.js';
+import { command } from '../parts/command.js';
 import { ask, field } from '../parts/dialog.js';
 import { every } from '../parts/live.js';
 import { Table } from '../parts/table.js';
@@ -12,11 +13,18 @@ import { toast, wrong } from '../parts/toast.js';
 
 /** How long after its last word a machine is taken for connected: it speaks every five minutes. */
 const ALIVE = 6 * 60_000;
+/** How long after a look the next is taken while there is no machine; once there is, every so many of them. */
+const SOON = 5000;
+const SELDOM = 6;
 
 export class MachinesView extends HTMLElement {
   /** @type {(permission: string) => boolean} */ may = () => false;
   /** @type {any[]} */ machines = [];
   leaving = new AbortController();
+  none = h('div', { class: 'card empty' }, h('h2', {}, 'No machine has enrolled yet'),
+    h('p', {}, 'On the server, this prints a line to paste on the machine, as root:'), command(`jumpbag-server enroll create --url ${location.origin}`, 'Copy: the command for the server'),
+    h('p', {}, 'Then, on the machine, start the agent, now and always (', h('code', {}, 'jumpbag-agent run'), ' starts it in the foreground):'), command('jumpbag-agent service install', 'Copy: the command for the machine'),
+    h('p', {}, 'It appears here by itself.'));
 
   async connectedCallback() {
     const run = this.may('Machine.LiveResponse');
@@ -36,7 +44,12 @@ export class MachinesView extends HTMLElement {
     this.place = h('div');
     fill(this, h('div', { class: 'page' }, h('div', {}, h('h1', {}, 'Machines'), this.count), this.place));
     await this.load();
-    every(30_000, this.leaving.signal, () => this.load());
+    let round = 0;
+    // Whoever waits for the first machine does not wait long.
+    every(SOON, this.leaving.signal, async () => {
+      round += 1;
+      if (this.machines.length === 0 || round % SELDOM === 0) await this.load();
+    });
   }
 
   disconnectedCallback() {
@@ -51,8 +64,7 @@ export class MachinesView extends HTMLElement {
       return;
     }
     if (this.machines.length === 0) {
-      fill(this.place, h('div', { class: 'card empty' }, h('h2', {}, 'No machine has enrolled yet'),
-        h('p', {}, 'On the server, `jumpbag-server enroll create` prints a line. Paste it on the machine, start the agent, and it appears here.')));
+      if (!this.none.isConnected) fill(this.place, this.none);
       return;
     }
     if (!this.table?.element.isConnected) fill(this.place, h('div', { class: 'card' }, h('div', { class: 'tools' }, h('div', { class: 'search' }, icon('search'), this.search)), this.table?.element));
@@ -94,10 +106,10 @@ async function runDialog(machine) {
   ask({
     title: `Run on ${machine.computerDnsName}`,
     fields: [
-      field('Script of the library', script),
+      field('Script of the library (required)', script),
       h('datalist', { id: 'scripts' }, files.map(({ fileName, description }) => h('option', { value: fileName }, description))), about,
       field('Arguments', h('input', { name: 'args', placeholder: 'as on a command line: -n 5 "two words"', autocomplete: 'off' })),
-      field('Comment', h('input', { name: 'comment', required: true, placeholder: 'Why: a case number, for example' })),
+      field('Comment (required)', h('input', { name: 'comment', required: true, placeholder: 'Why: a case number, for example' })),
       field('Then fetch a file or folder', h('input', { name: 'path', placeholder: 'Path on the machine (optional)' })),
     ],
     verb: [icon('play'), 'Run'],

@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import { accessible, base, close, dialog, more, page, signIn, upload, visit } from './harness.mjs';
+import { accessible, base, close, context, dialog, more, page, signIn, upload, visit } from './harness.mjs';
 
 const WAITS = '#!/bin/sh\necho "begun with $1"\necho oops >&2\ncat "$2"\necho kept > "$JUMPBAG_FILES/out.txt"\n';
 
@@ -38,6 +38,19 @@ const status = (text) => page.getByRole('main').getByRole('status').filter({ has
 const log = () => page.getByRole('log', { name: 'Output of command 0' });
 
 export const machines = {
+  /** What an empty page says to type is what brings a machine into it. MORE is a folder for pipes. */
+  async enrolling() {
+    await context.grantPermissions(['clipboard-read', 'clipboard-write']);
+    await signIn('/machines');
+    await page.getByRole('heading', { name: 'No machine has enrolled yet' }).waitFor();
+    await accessible('no machines');
+    await page.getByRole('button', { name: 'Copy: the command for the server' }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), `jumpbag-server enroll create --url ${base}`);
+    process.stdout.write('ready\n');
+    // No reload: it comes by itself.
+    await page.getByRole('row', { name: /connected/ }).waitFor();
+  },
+
   /** A script runs on a machine, is followed, fetched from and cancelled; the library knows where which version ran. */
   async machines() {
     await signIn();
