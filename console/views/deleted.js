@@ -39,7 +39,7 @@ export class DeletedView extends HTMLElement {
       most === null ? shown(used) : `${shown(used)} of ${shown(most)}`,
       most !== null && h('progress', { max: most, value: used, 'aria-label': `${shown(used)} of ${shown(most)}` }),
     ];
-    return h('div', { class: 'card pad' }, facts([
+    return h('div', { class: 'card pad page' }, h('h2', {}, 'In the library'), facts([
       ['Files', of(usage.files, usage.maxFiles, (value) => counted(value, 'file'))],
       ['Room', of(usage.bytes, usage.maxBytes, size)],
       ['Versions', usage.versions.toLocaleString()],
@@ -55,7 +55,7 @@ export class DeletedView extends HTMLElement {
     const buttons = (/** @type {any} */ file) => manage && h('span', { class: 'row tight' },
       h('button', { onclick: () => this.restore(file) }, icon('restore'), 'Restore'),
       h('button', { onclick: () => holdDialog(file, `/api/deletedlibraryfiles/${file.id}`, () => this.load()) }, icon('lock'), file.legalHold ? 'Lift hold' : 'Hold'),
-      h('button', { class: 'danger', onclick: () => this.purge(file) }, 'Purge'));
+      h('button', { class: 'danger', disabled: file.legalHold, title: file.legalHold && 'Under a legal hold: lift it first', onclick: () => this.purge(file) }, 'Purge'));
     return h('div', { class: 'card' }, plain('Deleted files', ['Name', 'Deleted', 'By', 'Kept until', '#Size', ''], files.map((file) => [
       file.fileName, time(file.deletedTime), file.deletedBy, file.legalHold ? held(file.legalHoldReason) : time(file.expirationTime), size(file.size), buttons(file)])));
   }
