@@ -22,21 +22,21 @@ let utc = localStorage.getItem(ZONE) === 'UTC';
 
 /** @param {string | undefined} timeZone */
 function clock(timeZone) {
-  return { day: new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone }), time: new Intl.DateTimeFormat(undefined, { timeStyle: 'short', timeZone }) };
+  return { day: new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeZone }), time: new Intl.DateTimeFormat(undefined, { timeStyle: 'short', timeZone }), exact: new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', timeZone }) };
 }
 
-/** @param {Date} date @param {boolean} inUtc */
-function words(date, inUtc) {
-  const { day, time: hour } = inUtc ? zones.UTC : zones.local;
+/** @param {Date} date @param {boolean} inUtc @param {boolean} seconds */
+function words(date, inUtc, seconds) {
+  const { day, time, exact } = inUtc ? zones.UTC : zones.local;
   const on = day.format(date);
-  return `${on === day.format(new Date()) ? 'today' : on}, ${hour.format(date)}${inUtc ? ' UTC' : ''}`;
+  return `${on === day.format(new Date()) ? 'today' : on}, ${(seconds ? exact : time).format(date)}${inUtc ? ' UTC' : ''}`;
 }
 
-/** A time in the reader's zone or in UTC; to the second in UTC when one points at it. @param {string | null | undefined} text */
-export function time(text) {
+/** A time in the reader's zone or in UTC; to the second in UTC when one points at it. @param {string | null | undefined} text @param {'seconds'} [exact] */
+export function time(text, exact) {
   if (!text) return h('span', { class: 'faint' }, '–');
   const date = new Date(text);
-  return h('time', { datetime: text, title: `${date.toISOString().replace('T', ' ').replace(/\.\d+Z/, '')} UTC` }, words(date, utc));
+  return h('time', { datetime: text, 'data-exact': exact, title: `${date.toISOString().replace('T', ' ').replace(/\.\d+Z/, '')} UTC` }, words(date, utc, exact !== undefined));
 }
 
 /** Whether times are shown in UTC. */
@@ -46,7 +46,7 @@ export const inUtc = () => utc;
 export function switchZone() {
   utc = !utc;
   localStorage.setItem(ZONE, utc ? 'UTC' : 'local');
-  for (const element of document.querySelectorAll('time')) element.textContent = words(new Date(element.dateTime), utc);
+  for (const element of document.querySelectorAll('time')) element.textContent = words(new Date(element.dateTime), utc, element.dataset.exact !== undefined);
 }
 
 /** What a file is, by the end of its name. @param {string} name */

@@ -64,8 +64,8 @@ export class ActionView extends HTMLElement {
     fill(this.status, h('span', { class: `tag ${STATUS[/** @type {'Failed'} */ (action.status)]}` }, action.status));
     this.stop.hidden = !running || !this.may('Machine.LiveResponse');
     fill(this.about, facts([
-      ['Asked for', [time(action.creationDateTimeUtc), ` by ${action.requestor}: ${action.requestorComment}`], 'wide'],
-      ['Cancelled', action.cancellationDateTimeUtc && [time(action.cancellationDateTimeUtc), ` by ${action.cancellationRequestor}: ${action.cancellationComment}`], 'wide'],
+      ['Asked for', [time(action.creationDateTimeUtc, 'seconds'), ` by ${action.requestor}: ${action.requestorComment}`], 'wide'],
+      ['Cancelled', action.cancellationDateTimeUtc && [time(action.cancellationDateTimeUtc, 'seconds'), ` by ${action.cancellationRequestor}: ${action.cancellationComment}`], 'wide'],
     ]));
     if (!this.about.isConnected) {
       fill(this.top,
@@ -131,7 +131,7 @@ class Card {
     this.result.hidden = !(commandStatus === 'Completed' ? command.type !== 'PutFile' : commandStatus === 'Failed' && command.type === 'RunScript' && startTime);
     fill(this.about, facts([
       ['File', file], ['Arguments', args && h('code', {}, args)], ['Path', params.Path && h('code', {}, params.Path)],
-      ['Began', startTime && time(startTime)], ['Ended', endTime && time(endTime)],
+      ['Began', startTime && time(startTime, 'seconds')], ['Ended', endTime && time(endTime, 'seconds')],
     ]));
     fill(this.errors, errors.length > 0 && h('div', { class: 'notice bad' }, errors.map((/** @type {string} */ error) => h('p', {}, error))));
     this.errors.hidden = errors.length === 0;

@@ -20,7 +20,7 @@ export class ActionsView extends HTMLElement {
   async connectedCallback() {
     /** @type {import('../parts/table.js').Column<any>[]} */
     const columns = [
-      { name: 'when', title: 'When', key: (action) => action.creationDateTimeUtc, cell: (action) => h('a', { href: `/actions/${action.id}`, tabindex: -1 }, time(action.creationDateTimeUtc)) },
+      { name: 'when', title: 'When', key: (action) => action.creationDateTimeUtc, cell: (action) => h('a', { href: `/actions/${action.id}`, tabindex: -1 }, time(action.creationDateTimeUtc, 'seconds')) },
       { name: 'machine', title: 'Machine', key: (action) => action.computerDnsName, cell: (action) => action.computerDnsName },
       { name: 'status', title: 'Status', key: (action) => action.status, cell: (action) => h('span', { class: `tag ${STATUS[/** @type {'Failed'} */ (action.status)]}` }, action.status) },
       { name: 'what', title: 'What', key: words, cell: words },

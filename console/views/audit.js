@@ -19,7 +19,7 @@ export class AuditView extends HTMLElement {
     /** @type {import('../parts/table.js').Column<any>[]} */
     const columns = [
       { name: 'number', title: 'Entry', number: true, key: (entry) => entry.number, cell: (entry) => entry.number },
-      { name: 'time', title: 'When', key: (entry) => entry.time, cell: (entry) => time(entry.time) },
+      { name: 'time', title: 'When', key: (entry) => entry.time, cell: (entry) => time(entry.time, 'seconds') },
       { name: 'action', title: 'What', key: (entry) => entry.action, cell: (entry) => entry.action },
       { name: 'target', title: 'To', key: (entry) => entry.target ?? '', cell: (entry) => entry.target },
       { name: 'actor', title: 'Who', key: (entry) => who(entry), cell: (entry) => who(entry) },
