@@ -171,8 +171,8 @@ fn console() -> Router<Arc<App>> {
     pages
         .route("/console/{*name}", get(console::file))
         .route("/signin", get(console::session::ask).post(console::session::begin))
-        .route("/signin/callback", get(console::external::come_back))
         .route("/signin/{provider}", get(console::external::go_out))
+        .route("/signin/{provider}/callback", get(console::external::come_back))
         .route("/signout", post(console::session::end))
         .route("/setup", get(console::setup::ask).post(console::setup::begin))
         .route("/session", get(console::session::who))

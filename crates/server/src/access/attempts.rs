@@ -35,6 +35,18 @@ impl Access {
         forgive.await
     }
 
+    /// Counts a sign-in elsewhere that an address brings back.
+    pub(super) async fn count_address(&self, address: IpAddr, now: Timestamp) -> Result<Option<i64>, Error> {
+        let [_, network] = subjects("", address);
+        self.count([network], now).await
+    }
+
+    /// It was a good one. The address keeps its other failures.
+    pub(super) async fn forgive_address(&self, address: IpAddr, now: Timestamp) -> Result<(), Error> {
+        let [_, (network, _)] = subjects("", address);
+        self.catalog.write(move |tx| Box::pin(async move { forgive_one(tx, &network, now).await })).await
+    }
+
     /// Counts an attempt as a failure, which it is until it succeeds; or says how long to wait.
     pub(super) async fn count<const N: usize>(
         &self,
@@ -81,6 +93,12 @@ pub(super) fn subjects(name: &str, address: IpAddr) -> [(String, i64); 2] {
 pub(super) async fn known(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<(i64, Timestamp), Error> {
     let found = rows::failures(tx, subject).await?;
     Ok(found.filter(|(_, last)| now < last.plus_secs(MEMORY)).unwrap_or((0, Timestamp::from_secs(0))))
+}
+
+/// Takes back the one that was counted.
+pub(super) async fn forgive_one(tx: &mut Tx, subject: &str, now: Timestamp) -> Result<(), Error> {
+    let (count, last) = known(tx, subject, now).await?;
+    Ok(rows::set_failures(tx, subject, (count - 1).max(0), last).await?)
 }
 
 /// Doubles from a second on.

@@ -8,16 +8,19 @@ use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
 use super::Access;
-use super::sign_in::{IDLE, TOUCH, kept};
+use super::sign_in::{IDLE, TOUCH, end_former, kept};
 use crate::auth::caller::{Caller, Kind};
 use crate::auth::issuers::Issuer;
-use crate::auth::jwks::KeySource;
+use crate::auth::jwks::{KeySource, shortened};
 use crate::auth::permission::Permission;
-use crate::auth::provider::{Errand, PermissionsFrom, Provider, ProviderError, Tokens, shortened};
+use crate::auth::provider::{Errand, PermissionsFrom, Provider, ProviderError, Tokens};
 use crate::auth::secret::{Hidden, new_secret};
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::external_sessions::{self, ExternalSessionRow};
 use crate::error::Error;
+
+/// Characters of a name that somebody else gives.
+const LONGEST_NAME: usize = 256;
 
 /// What an issuer sends a browser back with.
 #[derive(Default)]
@@ -36,8 +39,8 @@ pub struct From {
     pub request_id: String,
     /// Where the issuer was told to send the browser.
     pub redirect_uri: String,
-    /// The session that the browser had, which ends.
-    pub former: Option<Hidden>,
+    /// The sessions that the browser had, which end.
+    pub former: Vec<Hidden>,
 }
 
 /// An issuer that people can sign in with.
@@ -48,19 +51,21 @@ struct Elsewhere<'a> {
 }
 
 impl Access {
-    /// The issuers that people can sign in with: their places in the settings, and what their buttons say.
-    pub fn providers(&self) -> impl Iterator<Item = (usize, &str)> {
-        let issuers = self.verifier.issuers().iter().enumerate();
-        issuers.filter_map(|(at, issuer)| Some((at, issuer.provider()?.0.config.name.as_str())))
+    /// The issuers that people can sign in with: their ids, and what their buttons say.
+    pub fn providers(&self) -> impl Iterator<Item = (String, &str)> {
+        let issuers = self.verifier.issuers().iter();
+        issuers.filter_map(|issuer| {
+            let config = &issuer.provider()?.0.config;
+            Some((config.id(), config.name.as_str()))
+        })
     }
 
-    fn elsewhere(&self, at: usize) -> Result<Elsewhere<'_>, Error> {
-        let issuer = self.verifier.issuers().get(at);
-        let found = issuer.and_then(|issuer| {
+    fn elsewhere(&self, id: &str) -> Result<Elsewhere<'_>, Error> {
+        let mut found = self.verifier.issuers().iter().filter_map(|issuer| {
             let (provider, source) = issuer.provider()?;
-            Some(Elsewhere { issuer, provider, source })
+            (provider.config.id() == id).then_some(Elsewhere { issuer, provider, source })
         });
-        found.ok_or_else(|| Error::NotFound("There is no such way to sign in here.".into()))
+        found.next().ok_or_else(|| Error::NotFound("There is no such way to sign in here.".into()))
     }
 
     /// Sends a browser out: the address, and the cookie that it brings back.
@@ -69,37 +74,47 @@ impl Access {
     /// `NotFound` when there is no such issuer, `Forbidden` when it cannot be asked.
     pub async fn go_out(
         &self,
-        at: usize,
+        id: &str,
         to: String,
         redirect_uri: &str,
         now: Timestamp,
     ) -> Result<(String, Hidden), Error> {
-        let Elsewhere { provider, source, .. } = self.elsewhere(at)?;
-        let errand = Errand::new(new_secret(), at, to);
+        let Elsewhere { provider, source, .. } = self.elsewhere(id)?;
+        let errand = Errand::new(new_secret(), id.to_owned(), to);
         let address = provider.leads_to(source, &errand, redirect_uri, now).await;
         Ok((address.map_err(|e| failed(provider, &e))?, errand.cookie()))
     }
 
-    /// Signs in whoever comes back: where to go on, as the browser says, the session, and its cookie.
+    /// Signs in whoever comes back to the address of the provider `id`: where to go on, as the browser says, the session, and its cookie.
     ///
     /// # Errors
     /// `Forbidden`, in words for who signs in.
     pub async fn come_back(
         &self,
+        id: &str,
         errand: Option<&Hidden>,
         answer: Answer,
         from: From,
         now: Timestamp,
     ) -> Result<(String, ExternalSessionRow, Hidden), Error> {
         let errand = errand.and_then(Errand::read).filter(|errand| {
-            // The state says that this browser went out, to this issuer, for this page.
-            errand.state().as_bytes().ct_eq(answer.state.as_bytes()).into()
+            // The state says that this browser went out, to this issuer, for this page. Each issuer has an address of
+            // its own to send browsers back to, so that no code of one is shown to another.
+            errand.provider == id && bool::from(errand.state().as_bytes().ct_eq(answer.state.as_bytes()))
         });
         let errand = errand.ok_or_else(|| {
             refused("This sign-in was not begun here, or it took longer than ten minutes. Begin again.")
         })?;
-        let elsewhere = self.elsewhere(errand.provider)?;
+        let elsewhere = self.elsewhere(id)?;
+        // Strangers can make what looks like an errand, and have us ask the provider about codes that they made up.
+        if let Some(wait) = self.count_address(from.address, now).await? {
+            return Err(Error::TooManyRequests(
+                format!("Too many failed sign-ins: wait {wait} seconds and try again."),
+                wait.unsigned_abs(),
+            ));
+        }
         let caller = self.identified(&elsewhere, &errand, answer, &from.redirect_uri, now).await?;
+        self.forgive_address(from.address, now).await?;
         let permissions: Vec<String> =
             caller.granted.iter().filter(|name| Permission::parse(name).is_some()).cloned().collect();
         if permissions.is_empty() {
@@ -116,8 +131,8 @@ impl Access {
             sha256: kept(&cookie),
             issuer: elsewhere.issuer.name().to_owned(),
             user: caller.id.clone(),
-            display_name: caller.display_name.clone(),
-            login: caller.requestor.clone(),
+            display_name: caller.display_name.chars().take(LONGEST_NAME).collect(),
+            login: caller.requestor.chars().take(LONGEST_NAME).collect(),
             tenant: caller.tenant.clone(),
             permissions,
             created_at: now,
@@ -185,11 +200,7 @@ impl Access {
             .write(move |tx| {
                 Box::pin(async move {
                     let turn = audit::turn(tx).await?;
-                    if let Some(former) = &from.former
-                        && let Some(former) = external_sessions::find(tx, &kept(former)).await?
-                    {
-                        external_sessions::end(tx, &former.id).await?;
-                    }
+                    end_former(tx, &from.former).await?;
                     external_sessions::insert(tx, &session).await?;
                     let after = json!({
                         "id": session.user, "app": "console", "issuer": session.issuer, "session": session.id,

@@ -7,7 +7,7 @@ use jumpbag_wire::time::Timestamp;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::attempts::{MEMORY, known, subjects};
+use super::attempts::{MEMORY, forgive_one, subjects};
 use super::{Access, users};
 use crate::auth::password;
 use crate::auth::secret::{Hidden, hash_secret, new_secret};
@@ -15,7 +15,7 @@ use crate::auth::totp;
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::sessions::{self, SessionRow};
 use crate::catalog::users::UserRow;
-use crate::catalog::{Catalog, CatalogError, devices, external_sessions, grants, setup, users as rows};
+use crate::catalog::{Catalog, CatalogError, Tx, devices, external_sessions, grants, setup, users as rows};
 use crate::error::Error;
 use jumpbag_wire::hex::hex;
 
@@ -51,8 +51,8 @@ pub struct Attempt {
 pub struct Origin {
     pub address: IpAddr,
     pub request_id: String,
-    /// The session that the browser had, which ends: a new sign-in has a new one.
-    pub former: Option<Hidden>,
+    /// The sessions that the browser had, which end: a new sign-in has a new one.
+    pub former: Vec<Hidden>,
     /// What is signed in to.
     pub app: String,
 }
@@ -149,16 +149,11 @@ impl Access {
                     if !stands || !fresh {
                         return Err(Refusal::Wrong);
                     }
-                    if let Some(former) = &from.former
-                        && let Some(former) = sessions::find(tx, &kept(former)).await?
-                    {
-                        sessions::end(tx, &former.id).await?;
-                    }
+                    end_former(tx, &from.former).await?;
                     let [(name, _), (address, _)] = &subjects;
                     rows::set_failures(tx, name, 0, now).await?;
                     // The address keeps its failures: one's own password is no way to guess at those of others.
-                    let (count, last) = known(tx, address, now).await?;
-                    rows::set_failures(tx, address, (count - 1).max(0), last).await?;
+                    forgive_one(tx, address, now).await?;
                     sessions::insert(tx, session).await?;
                     let after =
                         json!({ "id": user.id, "app": from.app, "session": session.id, "totp": step.is_some() });
@@ -291,6 +286,19 @@ impl From<CatalogError> for Refusal {
     fn from(error: CatalogError) -> Refusal {
         Refusal::Failed(error.into())
     }
+}
+
+/// Ends the sessions that these cookies are of, whoever vouched for them.
+pub(super) async fn end_former(tx: &mut Tx, cookies: &[Hidden]) -> Result<(), CatalogError> {
+    for cookie in cookies {
+        if let Some(former) = sessions::find(tx, &kept(cookie)).await? {
+            sessions::end(tx, &former.id).await?;
+        }
+        if let Some(former) = external_sessions::find(tx, &kept(cookie)).await? {
+            external_sessions::end(tx, &former.id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What is kept of a secret that a browser or an app has.

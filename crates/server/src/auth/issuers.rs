@@ -78,9 +78,16 @@ pub fn clashes(configs: &[IssuerConfig]) -> Vec<String> {
     let mut seen = HashSet::new();
     let names = configs.iter().flat_map(|config| [&config.issuer].into_iter().chain(&config.aliases));
     let again = names.filter(|name| !seen.insert(*name));
-    again
+    let mut clashes: Vec<_> = again
         .map(|name| format!("`issuer` or `aliases` name `{name}` more than once; only one issuer may"))
-        .collect()
+        .collect();
+    let mut ids = HashSet::new();
+    for id in configs.iter().filter_map(|config| Some(config.sign_in.as_ref()?.id())) {
+        if !ids.insert(id.clone()) {
+            clashes.push(format!("`sign_in.id` is `{id}` more than once; give one of them another"));
+        }
+    }
+    clashes
 }
 
 /// A configured issuer and its keys.

@@ -2,7 +2,6 @@
 //! state and the nonce that this browser went out with.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -10,10 +9,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jumpbag_wire::time::Timestamp;
 use reqwest::redirect;
 use serde::Deserialize;
+use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
 use super::authorize::with_query;
-use super::jwks::{Description, FetchError, KeySource, limited, may_fetch};
+use super::jwks::{Description, KeySource, limited, may_fetch, shortened};
 use super::secret::{Hidden, hash_secret};
 
 /// How long what the provider says of itself is believed, in seconds.
@@ -21,6 +21,10 @@ const FRESH: i64 = 3600;
 /// The provider's answer to a code may take this long, and be this large.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_BODY: usize = 256 * 1024;
+/// Least time between two questions what the provider is, where the first one brought nothing, in seconds.
+const PAUSE: i64 = 5;
+/// Codes that are redeemed at a time.
+const REDEEMING: usize = 16;
 /// The longest session, in minutes.
 const LONGEST: u32 = 12 * 60;
 
@@ -38,6 +42,8 @@ pub enum PermissionsFrom {
 pub struct SignInConfig {
     /// What people call it: the button says it.
     pub name: String,
+    /// What it is called in addresses; the name in lower case unless given.
+    pub id: Option<String>,
     pub client_id: String,
     /// Neither this nor the file: a client without a secret, with PKCE alone.
     pub client_secret: Option<Hidden>,
@@ -64,6 +70,13 @@ fn session_minutes() -> u32 {
 }
 
 impl SignInConfig {
+    /// What it is called in addresses.
+    pub fn id(&self) -> String {
+        let dashed = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let named = || self.name.chars().map(dashed).collect::<String>().trim_matches('-').to_owned();
+        self.id.clone().unwrap_or_else(named)
+    }
+
     /// Everything that is wrong with the setting, in words that name the key.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
@@ -71,6 +84,11 @@ impl SignInConfig {
             if value.trim().is_empty() {
                 problems.push(format!("`sign_in.{key}` is empty"));
             }
+        }
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        let id = self.id();
+        if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
+            problems.push(format!("`sign_in.id` is `{id}`; it must be 1 to 64 of a-z, 0-9 and `-`"));
         }
         if !self.scopes.iter().any(|scope| scope == "openid") {
             problems.push("`sign_in.scopes` lacks `openid`, without which nobody says who signed in".into());
@@ -101,14 +119,14 @@ impl SignInConfig {
 /// What a browser carries while its user is at the provider, from which all else is made that goes out.
 pub struct Errand {
     secret: Hidden,
-    /// Which provider, in the order of the settings.
-    pub provider: usize,
+    /// The provider's id.
+    pub provider: String,
     /// Where to go on afterwards.
     pub to: String,
 }
 
 impl Errand {
-    pub fn new(secret: Hidden, provider: usize, to: String) -> Errand {
+    pub fn new(secret: Hidden, provider: String, to: String) -> Errand {
         Errand { secret, provider, to }
     }
 
@@ -122,7 +140,7 @@ impl Errand {
         let mut parts = cookie.reveal().splitn(3, '.');
         let (secret, provider, to) = (parts.next()?, parts.next()?, parts.next()?);
         let to = String::from_utf8(URL_SAFE_NO_PAD.decode(to).ok()?).ok()?;
-        Some(Errand { secret: Hidden::new(secret), provider: provider.parse().ok()?, to })
+        Some(Errand { secret: Hidden::new(secret), provider: provider.to_owned(), to })
     }
 
     /// Binds the answer to this browser, this provider, and where it goes on.
@@ -155,12 +173,14 @@ pub struct Tokens {
 /// Why the provider gave nothing. Goes to the log, and in short to whoever signs in.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    #[error(transparent)]
-    Fetch(#[from] FetchError),
+    #[error("it cannot be asked what it is")]
+    Fetch,
     #[error("its description does not name `{0}`, or one that may not be used")]
     Endpoint(&'static str),
     #[error("its token endpoint cannot be reached")]
     Unreachable(#[source] reqwest::Error),
+    #[error("too many sign-ins are under way")]
+    Crowded,
     #[error("its token endpoint refuses the code: {0}")]
     Refused(String),
     #[error("its token endpoint answers no `id_token` with an `access_token`")]
@@ -185,7 +205,15 @@ pub struct Provider {
     secret: Option<Hidden>,
     allow_http_loopback: bool,
     http: reqwest::Client,
-    known: Mutex<Option<(Endpoints, Timestamp)>>,
+    known: Mutex<Known>,
+    redeeming: Semaphore,
+}
+
+/// What was found when the provider was asked for the last time.
+#[derive(Debug, Default)]
+struct Known {
+    endpoints: Option<Endpoints>,
+    asked: Option<Timestamp>,
 }
 
 impl Provider {
@@ -196,7 +224,14 @@ impl Provider {
             http = http.no_proxy();
         }
         let secret = config.secret().ok().flatten();
-        Ok(Provider { config, secret, allow_http_loopback, http: http.build()?, known: Mutex::default() })
+        Ok(Provider {
+            config,
+            secret,
+            allow_http_loopback,
+            http: http.build()?,
+            known: Mutex::default(),
+            redeeming: Semaphore::new(REDEEMING),
+        })
     }
 
     /// Where a browser is sent to sign in.
@@ -247,6 +282,7 @@ impl Provider {
         redirect_uri: &str,
         now: Timestamp,
     ) -> Result<Tokens, ProviderError> {
+        let _place = self.redeeming.try_acquire().map_err(|_| ProviderError::Crowded)?;
         let endpoints = self.endpoints(source, now).await?;
         let (client, verifier) = (self.config.client_id.as_str(), errand.verifier());
         let mut form = vec![
@@ -272,17 +308,25 @@ impl Provider {
         body.and_then(|body| serde_json::from_slice(&body).ok()).ok_or(ProviderError::Answer)
     }
 
+    /// One asks, and those who come meanwhile wait for the answer; one that was no use holds for a moment too.
     async fn endpoints(&self, source: &KeySource, now: Timestamp) -> Result<Endpoints, ProviderError> {
-        let known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        if let Some((endpoints, at)) = known
-            && now < at.plus_secs(FRESH)
-        {
-            return Ok(endpoints);
+        let mut known = self.known.lock().await;
+        let age = known.asked.map_or(i64::MAX, |at| (now.secs() - at.secs()).abs());
+        match &known.endpoints {
+            Some(endpoints) if age < FRESH => return Ok(endpoints.clone()),
+            None if age < PAUSE => return Err(ProviderError::Fetch),
+            _ => {}
         }
-        let endpoints = self.read(&source.describe().await?)?;
-        *self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
-            Some((endpoints.clone(), now));
-        Ok(endpoints)
+        known.asked = Some(now);
+        match source.describe().await {
+            Ok(found) => known.endpoints = Some(self.read(&found)?),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(provider = self.config.name, error, "cannot ask a provider what it is");
+            }
+        }
+        // What it was before is used on while it is down.
+        known.endpoints.clone().ok_or(ProviderError::Fetch)
     }
 
     fn read(&self, found: &Description) -> Result<Endpoints, ProviderError> {
@@ -322,25 +366,20 @@ fn reason(body: &[u8]) -> String {
     shortened(&format!("{error}: {error_description}"))
 }
 
-/// Words of somebody else, for one line.
-pub fn shortened(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn errand() -> Errand {
-        Errand::new(Hidden::new("secret"), 1, "/files/a.ps1?x=1&y=\u{e4}".into())
+        Errand::new(Hidden::new("secret"), "contoso".into(), "/files/a.ps1?x=1&y=\u{e4}".into())
     }
 
     #[test]
     fn a_cookie_brings_back_the_same_errand() {
         let back = Errand::read(&errand().cookie()).unwrap();
-        assert_eq!((back.provider, back.to.as_str()), (1, "/files/a.ps1?x=1&y=\u{e4}"));
+        assert_eq!((back.provider.as_str(), back.to.as_str()), ("contoso", "/files/a.ps1?x=1&y=\u{e4}"));
         assert_eq!((back.state(), back.nonce()), (errand().state(), errand().nonce()));
-        for bad in ["", "secret", "secret.1", "secret.x.Lw", "secret.1.?"] {
+        for bad in ["", "secret", "secret.1", "secret.contoso.?"] {
             assert!(Errand::read(&Hidden::new(bad)).is_none(), "{bad:?}");
         }
     }
@@ -350,7 +389,7 @@ mod tests {
         let state = errand().state();
         for other in [
             Errand { secret: Hidden::new("other"), ..errand() },
-            Errand { provider: 2, ..errand() },
+            Errand { provider: "other".into(), ..errand() },
             Errand { to: "/".into(), ..errand() },
         ] {
             assert_ne!(other.state(), state);
@@ -365,12 +404,15 @@ mod tests {
         let read = |text: &str| toml::from_str::<SignInConfig>(text).unwrap();
         let good = read("name = 'Contoso'\nclient_id = 'x'");
         assert_eq!((good.problems(), good.session_minutes), (vec![], 60));
+        assert_eq!(read("name = 'Contoso (Entra ID)'\nclient_id = 'x'").id(), "contoso--entra-id");
+        assert_eq!(read("name = '\u{65e5}'\nclient_id = 'x'").problems().len(), 1);
+        assert_eq!(read("name = '\u{65e5}'\nid = 'jp'\nclient_id = 'x'").problems(), Vec::<String>::new());
         let bad = read(
             "name = ' '\nclient_id = ''\nscopes = ['profile']\nsession_minutes = 0\nclient_secret = 's'\n\
              client_secret_file = '/nowhere/at/all'",
         );
         let problems = bad.problems();
-        assert_eq!(problems.len(), 6, "{problems:?}");
+        assert_eq!(problems.len(), 7, "{problems:?}");
         assert!(!format!("{bad:?}").contains("'s'") && format!("{bad:?}").contains("[hidden]"));
     }
 }

@@ -59,6 +59,11 @@ impl Browser {
         }
     }
 
+    /// The sessions that it has, of either kind: a new sign-in ends them.
+    pub fn former(&self) -> Vec<Hidden> {
+        [&self.session, &self.console].into_iter().flatten().cloned().collect()
+    }
+
     /// What stands in a form's hidden field, and the cookie that goes with it where the browser has none yet.
     pub fn form(&self) -> (String, Option<HeaderValue>) {
         // Only what was made here is used on.

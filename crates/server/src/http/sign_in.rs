@@ -94,7 +94,7 @@ pub async fn attempt(
     let origin = Origin {
         address: context.address,
         request_id: context.id.clone(),
-        former: browser.session.clone(),
+        former: browser.former(),
         app: for_app.to_owned(),
     };
     match app.access.sign_in(attempt, origin, now).await? {

@@ -3,6 +3,7 @@
 
 mod frames;
 mod framing;
+mod put_out;
 mod requests;
 mod resources;
 mod secrets;

@@ -16,6 +16,13 @@ use crate::support::{clients, repository};
 use machine::Machine;
 
 const ALICE: &str = "alice";
+const EVERYTHING: [&str; 5] = [
+    "Library.Manage",
+    "Machine.ReadWrite",
+    "Machine.LiveResponse",
+    "Audit.Read",
+    "Application.ReadWrite.All",
+];
 
 /// A server with a user who may do everything, and room to do it.
 async fn bag(options: Options) -> Jumpbag {
@@ -25,14 +32,7 @@ async fn bag(options: Options) -> Jumpbag {
 /// The same with the limits that the options say.
 async fn plain_bag(options: Options) -> Jumpbag {
     let bag = options.start().await;
-    let permissions = [
-        "Library.Manage",
-        "Machine.ReadWrite",
-        "Machine.LiveResponse",
-        "Audit.Read",
-        "Application.ReadWrite.All",
-    ];
-    let more: Vec<&str> = permissions.iter().flat_map(|permission| ["--permission", permission]).collect();
+    let more: Vec<&str> = EVERYTHING.iter().flat_map(|permission| ["--permission", permission]).collect();
     add_user(&bag, ALICE, &more).await;
     bag
 }
@@ -185,6 +185,13 @@ async fn heavy_every_view_in_both_themes_and_at_three_widths() {
     let shots = std::env::var("CONSOLE_SHOTS").unwrap_or("-".into());
     let _machine = Machine::of(&bag).await;
     ends_well_within(begin(&bag, "pictures", &shots), 500).await;
+}
+
+/// A browser whose user, who may do everything, has just come in.
+pub async fn someone(bag: &Jumpbag) -> Browser {
+    let more: Vec<&str> = EVERYTHING.iter().flat_map(|permission| ["--permission", permission]).collect();
+    add_user(bag, ALICE, &more).await;
+    signed_in(bag).await
 }
 
 async fn signed_in(bag: &Jumpbag) -> Browser {

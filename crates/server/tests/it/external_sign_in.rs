@@ -9,6 +9,7 @@ use crate::console::{begin_at, ends_well};
 use crate::support::browser::{Browser, Shown};
 use crate::support::client::Answer;
 use crate::support::oidc::OidcProvider;
+use crate::support::poll::eventually;
 use crate::support::server::Jumpbag;
 
 const ERRAND: &str = "jumpbag-errand";
@@ -30,14 +31,14 @@ impl House {
         let provider = OidcProvider::start().await;
         let config = format!(
             "[[issuers]]\nissuer = \"{}\"\naudiences = [\"{}\"]\nallow_http_loopback = true\n[issuers.sign_in]\n\
-             name = \"Contoso <b>\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n{more}\n",
+             name = \"Contoso <b>\"\nid = \"contoso\"\nclient_id = \"{}\"\nclient_secret = \"{}\"\n{more}\n",
             provider.issuer(),
             OidcProvider::AUDIENCE,
             provider.client_id(),
             provider.client_secret()
         );
         let bag = Jumpbag::options().config(&config).start().await;
-        provider.lead_back_to(&format!("{}/signin/callback", bag.url())).await;
+        provider.lead_back_to(&format!("{}/signin/contoso/callback", bag.url())).await;
         House { bag, provider }
     }
 
@@ -53,7 +54,7 @@ impl House {
     }
 
     async fn sign_in(&self, browser: &mut Browser) -> Shown {
-        let back = self.errand(browser, "/signin/0?to=%2Faudit").await;
+        let back = self.errand(browser, "/signin/contoso?to=%2Faudit").await;
         browser.get(&back).await
     }
 
@@ -78,7 +79,10 @@ async fn whoever_the_provider_knows_is_let_in_with_what_its_token_grants() {
     let mut browser = house.browser();
     let page = browser.get("/signin?to=%2Faudit").await;
     let html = page.answer.text();
-    assert!(html.contains("href=\"/signin/0?to=%2Faudit\">Sign in with Contoso &lt;b&gt;</a>"), "{html}");
+    assert!(
+        html.contains("href=\"/signin/contoso?to=%2Faudit\">Sign in with Contoso &lt;b&gt;</a>"),
+        "{html}"
+    );
     // Nobody has a password here, so none is asked for.
     assert!(!html.contains("name=\"password\""), "{html}");
 
@@ -129,7 +133,7 @@ async fn whoever_the_provider_knows_is_let_in_with_what_its_token_grants() {
 async fn heavy_signing_in_elsewhere_in_a_browser() {
     let house = House::new().await;
     let base = house.bag.url().replace("127.0.0.1", "localhost");
-    house.provider.lead_back_to(&format!("{base}/signin/callback")).await;
+    house.provider.lead_back_to(&format!("{base}/signin/contoso/callback")).await;
     ends_well(begin_at(&base, "elsewhere", "-", &[house.provider.issuer()])).await;
 }
 
@@ -202,14 +206,17 @@ async fn a_provider_that_is_down_is_said_to_be_and_the_page_still_shows() {
     let house = House::new().await;
     house.provider.down().await;
     let mut browser = house.browser();
-    let shown = browser.get("/signin/0").await;
+    let shown = browser.get("/signin/contoso").await;
     assert_eq!(shown.answer.status, 403);
     let why = shown.alert().expect("why");
     assert!(why.starts_with("Contoso <b> cannot sign you in now:"), "{why}");
     assert_eq!(browser.get("/signin").await.answer.status, 200);
     house.provider.up().await;
+    // It is asked again after a moment.
+    let back = async || (browser.clone().get("/signin/contoso").await.answer.status == 303).then_some(());
+    eventually("people are sent out again", back).await;
     assert_eq!(house.sign_in(&mut browser).await.sent_to(), "/audit");
-    for nobody in ["/signin/1", "/signin/18446744073709551616", "/signin/x"] {
+    for nobody in ["/signin/other", "/signin/Contoso", "/signin/contoso%20"] {
         assert_eq!(browser.get(nobody).await.answer.status, 404, "{nobody}");
     }
 }
@@ -219,18 +226,18 @@ async fn a_provider_that_is_down_is_said_to_be_and_the_page_still_shows() {
 async fn an_answer_counts_for_the_browser_that_asked_and_once() {
     let house = House::new().await;
     let mut mallory = house.browser();
-    let back = house.errand(&mut mallory, "/signin/0").await;
+    let back = house.errand(&mut mallory, "/signin/contoso").await;
     // Mallory's own sign-in, slipped to Alice: with no errand of hers, and with another one.
     let mut alice = house.browser();
     assert_eq!(alice.get(&back).await.answer.status, 403);
     house.assert_out(&alice).await;
-    house.errand(&mut alice, "/signin/0").await;
+    house.errand(&mut alice, "/signin/contoso").await;
     assert_eq!(alice.get(&back).await.answer.status, 403);
     house.assert_out(&alice).await;
     // What is altered on the way does not count either.
     for (part, other) in [("state=", "state=x"), ("iss=http", "iss=https"), ("code=", "code=x")] {
         let mut browser = house.browser();
-        let back = house.errand(&mut browser, "/signin/0").await;
+        let back = house.errand(&mut browser, "/signin/contoso").await;
         let shown = browser.get(&back.replace(part, other)).await;
         assert_eq!(shown.answer.status, 403, "{part}: {}", shown.answer.text());
         house.assert_out(&browser).await;
@@ -239,7 +246,7 @@ async fn an_answer_counts_for_the_browser_that_asked_and_once() {
     }
     // The provider says that it names itself in its answers: one without its name is not its.
     let mut browser = house.browser();
-    let back = house.errand(&mut browser, "/signin/0").await;
+    let back = house.errand(&mut browser, "/signin/contoso").await;
     let nameless: String =
         back.split('&').filter(|part| !part.starts_with("iss=")).collect::<Vec<_>>().join("&");
     assert_ne!(nameless, back);
@@ -249,7 +256,7 @@ async fn an_answer_counts_for_the_browser_that_asked_and_once() {
     let errand = mallory.cookies[ERRAND].clone();
     assert_eq!(mallory.get(&back_with(&back, &house, &mut mallory.clone()).await).await.answer.status, 403);
     mallory.cookies.insert(ERRAND.into(), errand.clone());
-    let back = house.errand(&mut mallory, "/signin/0").await;
+    let back = house.errand(&mut mallory, "/signin/contoso").await;
     let errand = mallory.cookies[ERRAND].clone();
     assert_eq!(mallory.get(&back).await.sent_to(), "/");
     let mut again = house.browser();
@@ -260,9 +267,96 @@ async fn an_answer_counts_for_the_browser_that_asked_and_once() {
     house.assert_out(&again).await;
 }
 
+#[tokio::test]
+async fn a_code_goes_to_the_provider_that_gave_it_and_to_no_other() {
+    let house = House::new().await;
+    let mut browser = house.browser();
+    let back = house.errand(&mut browser, "/signin/contoso").await;
+    let before = house.provider.counts().await.token;
+    let elsewhere = back.replace("/signin/contoso/", "/signin/other/");
+    assert_eq!(browser.get(&elsewhere).await.answer.status, 403);
+    assert_eq!(house.provider.counts().await.token, before);
+    house.assert_out(&browser).await;
+}
+
+/// Who makes up errands has the server ask the provider about codes: not for long.
+#[tokio::test]
+async fn made_up_answers_are_slowed_down_as_passwords_are() {
+    let house = House::new().await;
+    let before = house.provider.counts().await.token;
+    let secret = "jb_0000000000000000000000000000000000000000000";
+    let state = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{secret} state contoso /")));
+    let issuer: String = url::form_urlencoded::byte_serialize(house.provider.issuer().as_bytes()).collect();
+    let mut statuses = Vec::new();
+    for n in 0..30 {
+        let mut browser = house.browser();
+        browser.cookies.insert(ERRAND.into(), format!("{secret}.contoso.{}", URL_SAFE_NO_PAD.encode("/")));
+        let back = format!("/signin/contoso/callback?code=made-up-{n}&state={state}&iss={issuer}");
+        statuses.push(browser.get(&back).await.answer.status);
+    }
+    assert_eq!(statuses[..20], [403; 20]);
+    assert!(statuses.contains(&429), "{statuses:?}");
+    let asked = house.provider.counts().await.token - before;
+    assert!((20..30).contains(&asked), "{asked} codes were asked about");
+}
+
+/// However many come, a provider that is no use is asked once in a while.
+#[tokio::test]
+async fn a_provider_that_is_no_use_is_not_asked_by_everybody_at_once() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let asked = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = std::sync::Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            drop(stream);
+        }
+    });
+    let config = format!(
+        "issuers = [{{ issuer = \"http://{address}\", audiences = [\"a\"], allow_http_loopback = true, \
+         sign_in = {{ name = \"Down\", client_id = \"x\" }} }}]\n"
+    );
+    let bag = Jumpbag::options().config(&config).start().await;
+    let calls = (0..40).map(|_| bag.anonymous().get("/signin/down").into_future());
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.status, 403);
+        assert!(!answer.text().contains("openid-configuration"), "{}", answer.text());
+    }
+    let asked = asked.load(std::sync::atomic::Ordering::SeqCst);
+    // One question, which the client may repeat when its connection is closed.
+    assert!((1..=3).contains(&asked), "asked {asked} times");
+}
+
+/// Whichever way somebody signs in, what the browser had before is over.
+#[tokio::test]
+async fn a_sign_in_of_the_other_kind_ends_the_one_before() {
+    let house = House::new().await;
+    crate::sign_in::add_user(&house.bag, "bob", &["--permission", "Library.Read"]).await;
+    let local = async |browser: &mut Browser| {
+        let page = browser.get("/signin?again").await;
+        let filled = [("username", "bob"), ("password", crate::sign_in::PASSWORD)];
+        browser.submit("/signin", &page, &filled).await;
+    };
+    let mut browser = house.browser();
+    let form = browser.get("/signin").await;
+    local(&mut browser).await;
+    let first = browser.clone();
+    house.call(&first, "/session").await.expect_status(200);
+    house.sign_in(&mut browser).await;
+    let second = browser.clone();
+    assert_eq!(house.call(&second, "/session").await.expect_status(200).json()["name"], "Alice Liddell");
+    house.call(&first, "/session").await.expect_status(401);
+    // The form of before is still open in another tab.
+    let filled = [("username", "bob"), ("password", crate::sign_in::PASSWORD)];
+    browser.submit("/signin", &form, &filled).await;
+    assert_eq!(house.call(&browser, "/session").await.expect_status(200).json()["name"], "bob");
+    house.call(&second, "/session").await.expect_status(401);
+}
+
 /// The same answer with another errand's state.
 async fn back_with(back: &str, house: &House, browser: &mut Browser) -> String {
-    let other = house.errand(browser, "/signin/0").await;
+    let other = house.errand(browser, "/signin/contoso").await;
     let state = |path: &str| {
         path.split(['?', '&']).find(|part| part.starts_with("state=")).expect("a state").to_owned()
     };
@@ -278,7 +372,7 @@ async fn the_id_token_is_of_this_errand_and_the_code_too() {
         ("code_challenge=", "refuses the code"),
     ] {
         let mut browser = house.browser();
-        let out = browser.get("/signin/0").await.sent_to();
+        let out = browser.get("/signin/contoso").await.sent_to();
         let value: String =
             out.split(part).nth(1).expect("a value").chars().take_while(|c| *c != '&').collect();
         // Another value of the same form: 43 characters of base64url.
@@ -296,16 +390,16 @@ async fn a_sign_in_elsewhere_leads_to_no_other_site() {
     let house = House::new().await;
     for evil in ["https%3A%2F%2Fevil.example%2F", "%2F%2Fevil.example", "%2F%5Cevil.example"] {
         let mut browser = house.browser();
-        let back = house.errand(&mut browser, &format!("/signin/0?to={evil}")).await;
+        let back = house.errand(&mut browser, &format!("/signin/contoso?to={evil}")).await;
         assert_eq!(browser.get(&back).await.sent_to(), "/", "{evil}");
     }
     // Whoever can plant cookies can make a state that fits: it leads nowhere else all the same.
     let mut browser = house.browser();
-    let back = house.errand(&mut browser, "/signin/0").await;
+    let back = house.errand(&mut browser, "/signin/contoso").await;
     let secret = browser.cookies[ERRAND].split('.').next().expect("a secret").to_owned();
     let to = "https://evil.example/";
-    browser.cookies.insert(ERRAND.into(), format!("{secret}.0.{}", URL_SAFE_NO_PAD.encode(to)));
-    let state = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{secret} state 0 {to}")));
+    browser.cookies.insert(ERRAND.into(), format!("{secret}.contoso.{}", URL_SAFE_NO_PAD.encode(to)));
+    let state = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{secret} state contoso {to}")));
     let back: Vec<_> = back
         .split('&')
         .map(|part| if part.starts_with("state=") { format!("state={state}") } else { part.to_owned() })
@@ -317,7 +411,7 @@ async fn a_sign_in_elsewhere_leads_to_no_other_site() {
 async fn another_site_cannot_send_people_out() {
     let house = House::new().await;
     for (site, status) in [("cross-site", 403), ("same-site", 403), ("same-origin", 303), ("none", 303)] {
-        let out = house.bag.anonymous().get("/signin/0");
+        let out = house.bag.anonymous().get("/signin/contoso");
         let out = out.with(|request| request.header("sec-fetch-site", site)).await.expect_status(status);
         assert_eq!(out.header("set-cookie").is_some(), status == 303, "{site}");
         assert_eq!(out.header("location").is_some(), status == 303, "{site}");
@@ -366,6 +460,7 @@ async fn settings_that_cannot_work_are_refused_and_secrets_are_not_shown() {
     for (sign_in, problem) in [
         ("name = \"x\"", "client_id"),
         ("name = \"\", client_id = \"x\"", "`sign_in.name` is empty"),
+        ("name = \"x\", id = \"a/b\", client_id = \"x\"", "`sign_in.id` is `a/b`"),
         ("name = \"x\", client_id = \"x\", scopes = [\"profile\"]", "lacks `openid`"),
         ("name = \"x\", client_id = \"x\", session_minutes = 721", "from 1 to 720"),
         ("name = \"x\", client_id = \"x\", permissions_from = \"userinfo\"", "userinfo"),

@@ -20,9 +20,9 @@ use crate::error::Error;
 
 const TITLE: &str = "Not signed in";
 
-/// Where issuers send browsers back to: what is registered there.
-fn callback(context: &Context) -> String {
-    format!("{}/signin/callback", context.base)
+/// Where an issuer sends browsers back to: what is registered there.
+fn callback(context: &Context, provider: &str) -> String {
+    format!("{}/signin/{provider}/callback", context.base)
 }
 
 /// Sends a browser to an issuer.
@@ -38,9 +38,8 @@ pub async fn go_out(
         let why = "Another site sent you here. Begin at the sign-in.";
         return Ok(refusal(&Error::Forbidden(why.into())));
     }
-    let provider = provider.parse().map_err(|_| Error::NoRoute { path: format!("/signin/{provider}") })?;
     let to = within(&parameter(query, "to").unwrap_or_default());
-    match app.access.go_out(provider, to, &callback(&context), Timestamp::now()).await {
+    match app.access.go_out(&provider, to, &callback(&context, &provider), Timestamp::now()).await {
         Ok((address, errand)) => {
             let browser = Browser::of(&headers, &context);
             Ok(with_cookies(onward(&address), browser.go_out(&errand)))
@@ -54,6 +53,7 @@ pub async fn go_out(
 pub async fn come_back(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Arc<Context>>,
+    Path(provider): Path<String>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
@@ -78,15 +78,15 @@ pub async fn come_back(
     let from = From {
         address: context.address,
         request_id: context.id.clone(),
-        redirect_uri: callback(&context),
-        former: browser.console.clone(),
+        redirect_uri: callback(&context, &provider),
+        former: browser.former(),
     };
-    match app.access.come_back(browser.errand.as_ref(), answer, from, Timestamp::now()).await {
+    match app.access.come_back(&provider, browser.errand.as_ref(), answer, from, Timestamp::now()).await {
         Ok((to, session, cookie)) => {
             let _ = context.caller.set(format!("user {} {}", session.issuer, session.user));
             Ok(with_cookies(onward(&within(&to)), browser.begin_external(&cookie)))
         }
-        Err(failure @ (Error::Forbidden(_) | Error::NotFound(_))) => {
+        Err(failure @ (Error::Forbidden(_) | Error::NotFound(_) | Error::TooManyRequests(..))) => {
             Ok(with_cookies(refusal(&failure), browser.come_back()))
         }
         Err(failure) => Err(failure),

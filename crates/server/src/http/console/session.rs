@@ -82,8 +82,8 @@ pub async fn end(
 ) -> Result<Response, Error> {
     check_call(&Method::POST, &headers, &context)?;
     let browser = Browser::of(&headers, &context);
-    if let Some(cookie) = &browser.console {
-        app.access.leave(cookie, context.address, &context.id, Timestamp::now()).await?;
+    for cookie in browser.former() {
+        app.access.leave(&cookie, context.address, &context.id, Timestamp::now()).await?;
     }
     Ok(with_cookies(onward("/signin"), browser.end_console()))
 }
@@ -109,8 +109,8 @@ async fn page(
     let mut page = Page::new(sign_in::TITLE);
     let carried = form_urlencoded::Serializer::new(String::new()).append_pair("to", to).finish();
     let mut providers = 0;
-    for (at, name) in app.access.providers() {
-        page = page.link(&format!("Sign in with {name}"), &format!("/signin/{at}?{carried}"));
+    for (id, name) in app.access.providers() {
+        page = page.link(&format!("Sign in with {name}"), &format!("/signin/{id}?{carried}"));
         providers += 1;
     }
     if users::any(&app.catalog).await? {
