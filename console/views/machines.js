@@ -11,7 +11,7 @@ import { every } from '../parts/live.js';
 import { Table } from '../parts/table.js';
 import { toast, wrong } from '../parts/toast.js';
 
-/** How long after its last word a machine is taken for connected: it speaks every five minutes. */
+/** How long after its last word a machine is taken to be there: a connected one is noted every five minutes. */
 const ALIVE = 6 * 60_000;
 /** How long after a look the next is taken while there is no machine; once there is, every so many of them. */
 const SOON = 5000;
@@ -82,7 +82,7 @@ export class MachinesView extends HTMLElement {
 /** @param {any} machine */
 function alive(machine) {
   const there = Date.now() - Date.parse(machine.lastSeen) < ALIVE;
-  return there ? h('span', { class: 'tag good' }, 'connected') : h('span', { class: 'tag' }, 'last seen ', time(machine.lastSeen));
+  return h('span', { class: there ? 'tag good' : 'tag' }, there ? 'seen ' : 'last seen ', time(machine.lastSeen));
 }
 
 /** Asks what to run on a machine, and runs it. @param {any} machine */
