@@ -54,7 +54,7 @@ export class Table {
       const title = column.key
         ? h('button', { onclick: sort }, column.title, sorted && icon(this.descending ? 'down' : 'up'))
         : column.title;
-      return h('th', { scope: 'col', 'aria-sort': column.key ? order : null, class: column.number ? 'number' : null }, title);
+      return h('th', { scope: 'col', 'aria-sort': column.key ? order : null, class: kindOf(column) }, title);
     };
     fill(this.head, h('tr', {}, this.shown().map(heading)));
   }
@@ -90,7 +90,7 @@ export class Table {
   /** @param {T} row @param {number} at @param {Column<T>[]} columns */
   row(row, at, columns) {
     const id = this.id(row);
-    const cells = columns.map((column) => h('td', { class: column.number ? 'number' : null }, column.cell(row)));
+    const cells = columns.map((column) => h('td', { class: kindOf(column) }, column.cell(row)));
     return h('tr', { 'aria-rowindex': at + 2, class: id === this.current ? 'current' : null, 'data-id': id,
       ondblclick: () => this.open?.(row) }, cells);
   }
@@ -121,6 +121,9 @@ export class Table {
   }
 }
 
+/** Numbers stand at the right, and what has no title is of buttons. @param {{ title: string, number?: boolean }} column */
+const kindOf = ({ title, number }) => (number ? 'number' : title === '' ? 'buttons' : null);
+
 /** @param {string | number} a @param {string | number} b */
 function compare(a, b) {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
@@ -134,10 +137,10 @@ function compare(a, b) {
  * @param {import('../dom.js').Child[][]} rows
  */
 export function plain(label, titles, rows) {
-  const number = (/** @type {number} */ at) => (titles[at].startsWith('#') ? 'number' : null);
-  const heading = (/** @type {string} */ title, /** @type {number} */ at) => h('th', { scope: 'col', class: number(at) },
+  const kind = (/** @type {number} */ at) => kindOf({ title: titles[at], number: titles[at].startsWith('#') });
+  const heading = (/** @type {string} */ title, /** @type {number} */ at) => h('th', { scope: 'col', class: kind(at) },
     title.replace('#', '') || h('span', { class: 'visually-hidden' }, 'Actions'));
   return h('div', { class: 'grid plain', tabindex: 0, role: 'region', 'aria-label': label }, h('table', { 'aria-label': label },
     h('thead', {}, h('tr', {}, titles.map(heading))),
-    h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell, at) => h('td', { class: number(at) }, cell)))))));
+    h('tbody', {}, rows.map((cells) => h('tr', {}, cells.map((cell, at) => h('td', { class: kind(at) }, cell)))))));
 }

@@ -43,6 +43,12 @@ export const holds = {
     const purge = row.getByRole('button', { name: 'Purge' });
     assert.deepEqual([await purge.isDisabled(), await purge.getAttribute('title')], [true, 'Under a legal hold: lift it first']);
     await accessible('a deleted file that is held');
+    // On a phone the buttons are in view without scrolling sideways.
+    await page.setViewportSize({ width: 390, height: 900 });
+    const { x, width } = await purge.boundingBox();
+    assert.ok(x >= 0 && x + width <= 390, `Purge is at ${x}`);
+    await accessible('deleted files on a phone');
+    await page.setViewportSize({ width: 1280, height: 800 });
     await row.getByRole('button', { name: 'Lift hold' }).click();
     await say('Lift the hold', 'case closed');
     await page.getByRole('button', { name: 'Hold', exact: true }).click();
