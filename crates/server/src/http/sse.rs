@@ -18,9 +18,13 @@ use jumpbag_wire::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
+use super::browser::Browser;
+use super::edge::Context;
 use super::patience::HangUp;
 use crate::app::App;
+use crate::auth::caller::Caller;
 use crate::auth::permission::Permission;
+use crate::auth::secret::Hidden;
 use crate::error::Error;
 use crate::news::{Known, ended};
 
@@ -64,10 +68,36 @@ pub enum Told {
 /// Who listens, and how: taken from the request.
 pub struct Listener {
     hang_up: HangUp,
-    authorization: String,
+    proof: Proof,
     version: Version,
     /// What the client says that it has seen, and where it says so.
     pub seen: Option<(String, String)>,
+}
+
+/// What says who listens, for as long as they do: the same that let them in.
+enum Proof {
+    Authorization(String),
+    /// The console's cookie.
+    Cookie(Hidden),
+}
+
+impl Proof {
+    fn of(parts: &Parts) -> Proof {
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let context = parts.extensions.get::<Arc<Context>>();
+        let cookie = || Browser::of(&parts.headers, context?).console;
+        match authorization.map_or_else(cookie, |_| None) {
+            Some(cookie) => Proof::Cookie(cookie),
+            None => Proof::Authorization(authorization.unwrap_or_default().to_owned()),
+        }
+    }
+
+    async fn caller(&self, app: &App, now: Timestamp) -> Result<Arc<Caller>, Error> {
+        match self {
+            Proof::Authorization(authorization) => app.access.caller(Some(authorization), now).await,
+            Proof::Cookie(cookie) => app.access.caller_with(cookie, now).await,
+        }
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Listener {
@@ -75,10 +105,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Listener {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Listener, Error> {
         let hang_up = parts.extensions.get::<HangUp>().cloned().unwrap_or_default();
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let authorization = authorization.unwrap_or_default().to_owned();
         let seen = seen(&parts.headers, parts.uri.query());
-        Ok(Listener { hang_up, authorization, version: parts.version, seen })
+        Ok(Listener { hang_up, proof: Proof::of(parts), version: parts.version, seen })
     }
 }
 
@@ -108,7 +136,7 @@ pub fn answer(
     let news = app.news.subscribe();
     let connection =
         Connection { hang_up: listener.hang_up, alone: listener.version < Version::HTTP_2, stall: STALL };
-    let feed = Feed::new(app, needs, listener.authorization, source, place);
+    let feed = Feed::new(app, needs, listener.proof, source, place);
     let feed = futures_util::stream::unfold(feed, async |mut feed| Some((feed.next().await?, feed)));
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
@@ -123,7 +151,7 @@ pub fn answer(
 struct Feed<S> {
     app: Arc<App>,
     needs: &'static [Permission],
-    authorization: String,
+    proof: Proof,
     source: S,
     news: watch::Receiver<Known>,
     /// Nothing was sent yet.
@@ -139,7 +167,7 @@ impl<S: Source> Feed<S> {
     fn new(
         app: Arc<App>,
         needs: &'static [Permission],
-        authorization: String,
+        proof: Proof,
         source: S,
         place: OwnedSemaphorePermit,
     ) -> Feed<S> {
@@ -148,7 +176,7 @@ impl<S: Source> Feed<S> {
         Feed {
             app,
             needs,
-            authorization,
+            proof,
             source,
             news,
             fresh: true,
@@ -212,7 +240,7 @@ impl<S: Source> Feed<S> {
         if self.checked.elapsed() < age {
             return true;
         }
-        let caller = self.app.access.caller(Some(&self.authorization), Timestamp::now()).await;
+        let caller = self.proof.caller(&self.app, Timestamp::now()).await;
         self.checked = Instant::now();
         caller.is_ok_and(|caller| caller.require(self.needs).is_ok())
     }

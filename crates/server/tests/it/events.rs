@@ -2,6 +2,7 @@
 
 mod bounds;
 mod callers;
+mod people;
 
 use futures_util::future::join_all;
 use http::Method;

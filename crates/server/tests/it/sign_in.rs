@@ -129,6 +129,15 @@ pub async fn add_user(bag: &Jumpbag, name: &str, more: &[&str]) -> Value {
     serde_json::from_str(&stdout).expect("one JSON object")
 }
 
+/// A browser in which a user has signed in to the console.
+pub async fn at_the_console(bag: &Jumpbag, name: &str) -> Browser {
+    let mut browser = Browser::new(bag.anonymous());
+    let page = browser.get("/signin").await;
+    let shown = browser.submit("/signin", &page, &[("username", name), ("password", PASSWORD)]).await;
+    assert_eq!(shown.sent_to(), "/");
+    browser
+}
+
 /// `clients add` of an app that signs users in; what it says.
 pub async fn register(bag: &Jumpbag, more: &[&str]) -> Value {
     let arguments: Vec<&str> = ["clients", "add", "Console <i>", "--redirect-uri", CALLBACK, "--json"]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::agent::{Agent, Pipe};
 use super::{act, cancel, get_file, operator, options, reaches, script};
+use crate::sign_in::{add_user, at_the_console};
 use crate::support::client::Client;
 use crate::support::postgres::postgres_database;
 use crate::support::server::{Jumpbag, Options};
@@ -89,6 +90,24 @@ async fn output_is_told_as_it_comes() {
 async fn output_is_told_from_postgres() {
     let database = postgres_database().await;
     everything_is_told(options().set("database_url", &database.url)).await;
+}
+
+/// At the console too, where a cookie says who follows it, and with a script that says nothing for a while.
+#[tokio::test]
+async fn a_page_follows_output_to_its_end() {
+    let (bag, _agent, _client, go, action) = waiting(options()).await;
+    add_user(&bag, "ada", &["--permission", "Machine.Read"]).await;
+    let browser = at_the_console(&bag, "ada").await;
+    let mut stream = browser.listens(&format!("/api/machineactions/{action}/commands/0/output")).await;
+    assert_eq!(next(&mut stream).await, told("3-0", "stdout", json!({ "offset": 0, "text": "caf" })));
+    stream.idles().await;
+    go.write("go").await;
+    let mut kinds = Vec::new();
+    while let Some(Told(_, kind, _)) = next(&mut stream).await {
+        kinds.push(kind);
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["end", "stderr", "stdout"]);
 }
 
 #[tokio::test]

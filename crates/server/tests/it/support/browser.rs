@@ -6,6 +6,7 @@ use regex_lite::Regex;
 use url::form_urlencoded;
 
 use super::client::{Answer, Call, Client};
+use super::stream::Stream;
 
 /// A person's browser at one server, or at several nodes of one.
 #[derive(Clone)]
@@ -62,15 +63,29 @@ impl Browser {
         self.send(call).await
     }
 
-    async fn send(&mut self, call: Call) -> Shown {
+    /// A call as a page of ours makes it, with this browser's cookies.
+    pub fn calls(&self, call: Call) -> Call {
+        self.with_cookies(call).with(|request| request.header("sec-fetch-site", "same-origin"))
+    }
+
+    /// The events at a path, as a page of ours listens to them.
+    pub async fn listens(&self, path: &str) -> Stream {
+        let response = self.calls(self.client.get(path)).response().await.expect("an answer");
+        assert_eq!(response.status(), 200);
+        Stream::of(response)
+    }
+
+    fn with_cookies(&self, call: Call) -> Call {
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let call = if cookies.is_empty() {
-            call
-        } else {
-            call.with(|request| request.header("cookie", cookies.join("; ")))
-        };
-        let answer = call.await;
+        if cookies.is_empty() {
+            return call;
+        }
+        call.with(|request| request.header("cookie", cookies.join("; ")))
+    }
+
+    async fn send(&mut self, call: Call) -> Shown {
+        let answer = self.with_cookies(call).await;
         for line in answer.headers.get_all("set-cookie") {
             let line = line.to_str().expect("a cookie in ASCII");
             let (name, rest) = line.split_once('=').expect("name and value");

@@ -89,6 +89,12 @@ impl Stream {
         }
     }
 
+    /// Waits for a sign of life. One comes only where nothing else did for 15 seconds: for so long that it was checked
+    /// more than once who listens.
+    pub async fn idles(&mut self) {
+        while !self.block().await.expect("an open stream").starts_with(':') {}
+    }
+
     /// So many events.
     pub async fn take(&mut self, count: usize) -> Vec<Event> {
         let mut events = Vec::with_capacity(count);
