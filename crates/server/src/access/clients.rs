@@ -22,6 +22,8 @@ use jumpbag_wire::hex::hex;
 
 /// Secrets of one client that are good at a time.
 pub const MAX_SECRETS: usize = 16;
+/// The end of the year 9999.
+const LAST_SECOND: i64 = 253_402_300_799;
 /// Clients of a page.
 pub const PAGE: usize = 100;
 
@@ -116,6 +118,7 @@ pub async fn add(catalog: &Catalog, new: NewClient, by: By, now: Timestamp) -> R
         (None, None) => Some(new_secret()),
     };
     let kept = secret.as_ref().map(sha256);
+    let certificate = new.certificate.as_deref().map(certificate).transpose()?;
     let client = catalog
         .write(move |tx| {
             Box::pin(async move {
@@ -131,9 +134,8 @@ pub async fn add(catalog: &Catalog, new: NewClient, by: By, now: Timestamp) -> R
                 if let Some(sha256) = &kept {
                     clients::insert_secret(tx, &id, sha256, None, now).await?;
                 }
-                if let Some(pem) = &new.certificate {
-                    let fingerprint = certificate(pem)?;
-                    clients::insert_certificate(tx, &id, &fingerprint, pem, now).await?;
+                if let Some((fingerprint, pem)) = &certificate {
+                    clients::insert_certificate(tx, &id, fingerprint, pem, now).await?;
                 }
                 if new.public {
                     clients::set_public(tx, &id).await?;
@@ -183,11 +185,12 @@ pub fn permission(name: &str) -> Result<Permission, Error> {
 /// When a client ends; `what` is where it was said.
 ///
 /// # Errors
-/// `InvalidInput` when it is no time to come.
+/// `InvalidInput` when it is no time to come, or one whose year has more than four digits.
 pub fn time_to_come(what: &str, text: &str, now: Timestamp) -> Result<Timestamp, Error> {
-    Timestamp::parse(text)
-        .filter(|time| *time > now)
-        .ok_or_else(|| bad(what, text, "a time to come, such as 2030-01-31 or 2030-01-31T12:00:00Z"))
+    const EXPECTED: &str = "a time to come, up to the year 9999, such as 2030-01-31 or 2030-01-31T12:00:00Z";
+    // RFC 3339 has no later ones: no client could read what it is told.
+    let fits = |time: &Timestamp| *time > now && time.secs() <= LAST_SECOND;
+    Timestamp::parse(text).filter(fits).ok_or_else(|| bad(what, text, EXPECTED))
 }
 
 fn bad(what: &str, value: &str, expected: &str) -> Error {
@@ -199,8 +202,14 @@ fn check(new: &NewClient) -> Result<(), Error> {
     check_name(&new.name)?;
     if let Some(id) = &new.id {
         let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if id.is_empty() || id.len() > 128 || !id.chars().all(fits) {
-            return Err(bad("id", id, "1 to 128 letters, digits, `-`, `_` and `.`"));
+        // In an address `.` and `..` are another place: nobody could ever reach the client there.
+        let folded = id == "." || id == "..";
+        if id.is_empty() || id.len() > 128 || !id.chars().all(fits) || folded {
+            return Err(bad(
+                "id",
+                id,
+                "1 to 128 letters, digits, `-`, `_` and `.`, but not `.` or `..` alone",
+            ));
         }
         if id.eq_ignore_ascii_case(COMMAND_LINE) {
             return Err(bad("id", id, "another id: this one is the command line's"));
@@ -210,11 +219,7 @@ fn check(new: &NewClient) -> Result<(), Error> {
     if new.public && (new.secret.is_some() || new.certificate.is_some()) {
         return Err(proves_nothing());
     }
-    check_secret(new.secret.as_ref())?;
-    if let Some(pem) = &new.certificate {
-        certificate(pem)?;
-    }
-    Ok(())
+    check_secret(new.secret.as_ref())
 }
 
 fn check_name(name: &str) -> Result<(), Error> {
@@ -245,9 +250,17 @@ fn check_secret(secret: Option<&Hidden>) -> Result<(), Error> {
     Ok(())
 }
 
-fn certificate(pem: &str) -> Result<String, Error> {
-    let key = CertificateKey::from_pem(pem).map_err(|e| Error::InvalidInput(format!("certificate: {e}")))?;
-    Ok(hex(&key.x5t_s256))
+/// The fingerprint of a certificate, and what is kept of the text: the certificate alone.
+fn certificate(text: &str) -> Result<(String, String), Error> {
+    if text.contains("PRIVATE KEY-----") {
+        return Err(Error::InvalidInput(
+            "certificate: the text holds a private key, which stays with the app and was not stored: \
+             bring the certificate alone"
+                .into(),
+        ));
+    }
+    let read = CertificateKey::read(text).map_err(|e| Error::InvalidInput(format!("certificate: {e}")));
+    read.map(|(key, pem)| (hex(&key.x5t_s256), pem))
 }
 
 fn sha256(secret: &Hidden) -> String {

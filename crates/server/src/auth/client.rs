@@ -2,6 +2,8 @@
 //! wrong secret.
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jumpbag_wire::time::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -79,6 +81,11 @@ impl CertificateKey {
     /// The first certificate of a PEM text. Who signed it and for how long does not matter: the
     /// registration vouches for the key, and ends it.
     pub fn from_pem(pem: &str) -> Result<CertificateKey, CertificateError> {
+        CertificateKey::read(pem).map(|(key, _)| key)
+    }
+
+    /// The same, and the certificate as PEM again, without anything that the text holds besides.
+    pub fn read(pem: &str) -> Result<(CertificateKey, String), CertificateError> {
         let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| CertificateError::NoPem)?;
         let certificate = webpki::EndEntityCert::try_from(&der).map_err(|_| CertificateError::Invalid)?;
         let spki = certificate.subject_public_key_info();
@@ -87,8 +94,15 @@ impl CertificateKey {
         if public.as_ref().len() < 256 {
             return Err(CertificateError::NotRsa);
         }
-        Ok(CertificateKey { spki: spki.to_vec(), x5t: sha1(&der), x5t_s256: sha256(&der) })
+        let key = CertificateKey { spki: spki.to_vec(), x5t: sha1(&der), x5t_s256: sha256(&der) };
+        Ok((key, to_pem(&der)))
     }
+}
+
+fn to_pem(der: &[u8]) -> String {
+    // 48 bytes are a line of 64 letters.
+    let lines: String = der.chunks(48).map(|line| STANDARD.encode(line) + "\n").collect();
+    format!("-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n")
 }
 
 fn sha1(bytes: &[u8]) -> [u8; 20] {

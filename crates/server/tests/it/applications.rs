@@ -1,5 +1,6 @@
 //! App registrations over the API: their whole life, their secrets, and what the audit log says of them.
 
+mod certificates;
 mod command;
 mod refusals;
 mod secrets;

@@ -115,6 +115,9 @@ async fn apps_that_sign_users_in_are_registered_with_their_addresses() {
         (vec!["--redirect-uri", "https://app.example/#x"], "without user, password and `#`"),
         (vec!["--public", "--secret-stdin"], "cannot be used with"),
         (vec!["--id", "Jumpbag-CLI"], "the command line's"),
+        (vec!["--id", "."], "but not `.` or `..` alone"),
+        (vec!["--id", ".."], "but not `.` or `..` alone"),
+        (vec!["--expires", "+10000-01-01"], "up to the year 9999"),
     ] {
         let arguments: Vec<&str> =
             ["clients", "add", "x", "--permission", "Library.Read"].iter().chain(&more).copied().collect();

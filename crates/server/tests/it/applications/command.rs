@@ -45,6 +45,10 @@ async fn the_command_line_changes_what_the_api_changes() {
         (vec![id, "--name", " "], "1 to 256 bytes"),
         (vec![id, "--permission", "All"], "permission `All`: expected one of Library.Manage"),
         (vec![id, "--expires", "2001-01-01"], "--expires `2001-01-01`: expected a time to come"),
+        (
+            vec![id, "--expires", "+10000-01-01"],
+            "--expires `+10000-01-01`: expected a time to come, up to the year 9999",
+        ),
         (vec![id, "--redirect-uri", "http://app.example/"], "expected https"),
         (vec![id, "--no-permissions", "--permission", "Audit.Read"], "cannot be used with"),
     ] {

@@ -139,8 +139,12 @@ async fn what_cannot_be_is_refused_with_what_would_be_right() {
         ),
         (with(json!({ "appId": "taken" })), "client `taken` exists or existed: take another id"),
         (with(json!({ "appId": "a b" })), "id `a b`: expected 1 to 128 letters"),
+        (with(json!({ "appId": "." })), "id `.`: expected 1 to 128 letters"),
+        (with(json!({ "appId": ".." })), "but not `.` or `..` alone"),
         (with(json!({ "appId": "JUMPBAG-cli" })), "the command line's"),
         (with(json!({ "expirationDateTime": "2001-01-01" })), "expected a time to come"),
+        (with(json!({ "expirationDateTime": "+10000-01-01" })), "a time to come, up to the year 9999"),
+        (with(json!({ "expirationDateTime": "9999-12-31T23:59:59-00:01" })), "up to the year 9999"),
         (with(json!({ "isPublic": "yes" })), "`isPublic` must be true or false"),
         (with(json!({ "redirectUris": ["http://app.example/"] })), "expected https"),
         (with(json!({ "redirectUris": ["javascript:alert(1)"] })), "expected https"),
@@ -157,10 +161,17 @@ async fn what_cannot_be_is_refused_with_what_would_be_right() {
         (json!({ "displayName": " " }), "1 to 256 bytes"),
         (json!({ "redirectUris": ["https://app.example/#x"] }), "without user, password and `#`"),
         (json!({ "permissions": ["All"] }), "expected one of"),
+        (json!({ "expirationDateTime": "+262142-12-31" }), "up to the year 9999"),
     ] {
         let answer = change(&admin, "taken", body.clone()).await.expect_status(400);
         assert!(answer.error_message().contains(said), "{body}: {}", answer.error_message());
     }
+    let last = json!({ "expirationDateTime": "9999-12-31T23:59:59.999999Z" });
+    let changed = change(&admin, "taken", last.clone()).await.expect_status(200).json();
+    assert_eq!(changed["expirationDateTime"], last["expirationDateTime"]);
+    // Other names with dots are no places.
+    add(&admin, with(json!({ "appId": "..." }))).await.expect_status(201);
+    assert_eq!(text(&show(&admin, "...").await, "appId"), "...");
     for hours in [json!(-1), json!(8761), json!("1"), json!(1.5)] {
         let answer = add_password(&admin, "taken", json!({ "keepOldHours": hours })).await.expect_status(400);
         assert!(answer.error_message().contains("from 0 to 8760"), "{}", answer.error_message());
