@@ -38,7 +38,7 @@ const status = (text) => page.getByRole('main').getByRole('status').filter({ has
 const log = () => page.getByRole('log', { name: 'Output of command 0' });
 
 export const machines = {
-  /** What an empty page says to type is what brings a machine into it. MORE is a folder for pipes. */
+  /** An empty page says what to type; the machine that comes by it shows without a reload. Prints `ready` when it may enrol. */
   async enrolling() {
     await context.grantPermissions(['clipboard-read', 'clipboard-write']);
     await signIn('/machines');
