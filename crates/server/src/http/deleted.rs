@@ -202,7 +202,7 @@ async fn change_hold(
     subject: Subject,
     request: Request,
 ) -> Result<StatusCode, Error> {
-    let body = json::object(&allowed.json(&app, request).await?, &["hold", "reason"])?;
+    let body = json::object(&allowed.json(app, request).await?, &["hold", "reason"])?;
     let hold = body.get("hold").and_then(Value::as_bool);
     let hold = hold.ok_or_else(|| json::incorrect("`hold` must be true or false"))?;
     app.library.hold(subject, hold, reason(&body)?, allowed.actor(context), Timestamp::now()).await?;

@@ -115,6 +115,33 @@ async fn heavy_a_script_runs_on_a_machine_and_is_followed_from_a_browser() {
 }
 
 #[tokio::test]
+async fn heavy_a_machine_that_enrols_shows_by_itself() {
+    let bag = bag(Jumpbag::options()).await;
+    let story = begin(&bag, "enrolling", "-");
+    story.line(Duration::from_secs(60), |line| (line == "ready").then_some(())).await;
+    let _machine = Machine::of(&bag).await;
+    ends_well(story).await;
+}
+
+#[tokio::test]
+async fn heavy_words_that_come_late_find_their_files() {
+    let bag = bag(Jumpbag::options()).await;
+    ends_well(begin(&bag, "late", "-")).await;
+}
+
+#[tokio::test]
+async fn heavy_no_dialog_loses_words_by_escape_or_by_going_back() {
+    let bag = bag(Jumpbag::options()).await;
+    ends_well(begin(&bag, "escape", "-")).await;
+}
+
+#[tokio::test]
+async fn heavy_whoever_was_slower_decides_what_becomes_of_a_file() {
+    let bag = bag(Jumpbag::options()).await;
+    ends_well(begin(&bag, "conflict", "-")).await;
+}
+
+#[tokio::test]
 async fn heavy_a_page_waits_where_the_server_asks_it_to() {
     let bag = plain_bag(Jumpbag::options().set("library_calls_per_minute", 14)).await;
     ends_well(begin(&bag, "limits", "-")).await;

@@ -64,8 +64,8 @@ const views = (action) => ({
     await dialog().getByRole('button', { name: 'Show what differs' }).click();
     await dialog().locator('tr.added').waitFor();
   }],
-  machines: ['/machines', 'seen today'],
-  run: ['/machines', 'seen today', async () => {
+  machines: ['/machines', 'seen '],
+  run: ['/machines', 'seen ', async () => {
     await page.getByRole('button', { name: 'Run a script' }).click();
     await dialog().getByLabel('Script of the library').fill('triage.ps1');
     await dialog().getByText('-Name <process>').waitFor();
