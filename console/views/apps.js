@@ -228,6 +228,6 @@ function once(app, secret) {
 
 /** A token for an app, and a first call with it where it may list the library. @param {any} app @param {string} secret */
 const curl = (app, secret) => [
-  `TOKEN=$(curl -s ${location.origin}/${app.tenantId}/oauth2/v2.0/token -d grant_type=client_credentials -d client_id=${app.appId} -d client_secret=${secret} -d scope=https://api.securitycenter.microsoft.com/.default | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
+  `TOKEN=$(curl -s ${location.origin}/${app.tenantId}/oauth2/v2.0/token -d grant_type=client_credentials -d client_id=${app.appId} -d client_secret=${secret} -d scope=${location.origin}/.default | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')`,
   app.permissions.some((/** @type {string} */ name) => name.startsWith('Library.')) ? `curl -s ${location.origin}/api/libraryfiles -H "Authorization: Bearer $TOKEN"` : 'echo "$TOKEN"',
 ].join('\n');

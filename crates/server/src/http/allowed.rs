@@ -118,11 +118,39 @@ impl Needs for ResultRead {
     const FAMILY: Family = Family::Results;
 }
 
+/// What says who calls.
+pub enum Proof {
+    /// `Authorization`, or nothing at all.
+    Token(Option<String>),
+    /// The console's cookie, where there is no `Authorization`.
+    Cookie(Hidden),
+}
+
+impl Proof {
+    pub fn of(parts: &Parts) -> Proof {
+        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let context = parts.extensions.get::<Arc<Context>>();
+        let cookie = || Browser::of(&parts.headers, context?).console;
+        match authorization.map_or_else(cookie, |_| None) {
+            Some(cookie) => Proof::Cookie(cookie),
+            None => Proof::Token(authorization.map(str::to_owned)),
+        }
+    }
+
+    /// # Errors
+    /// `Unauthorized`, with what is wrong with it.
+    pub async fn caller(&self, app: &App, now: Timestamp) -> Result<Arc<Caller>, Error> {
+        match self {
+            Proof::Token(authorization) => app.access.caller(authorization.as_deref(), now).await,
+            Proof::Cookie(cookie) => app.access.caller_with(cookie, now).await,
+        }
+    }
+}
+
 /// A caller who may do what `N` needs.
 pub struct Allowed<N> {
     pub caller: Arc<Caller>,
-    /// Of the console, where there was nothing else to show.
-    cookie: Option<Hidden>,
+    proof: Proof,
     needs: PhantomData<fn() -> N>,
 }
 
@@ -151,9 +179,9 @@ impl<N: Needs> Allowed<N> {
     /// `Unauthorized` and `Forbidden`, as at the beginning.
     pub async fn still(&mut self, app: &App) -> Result<(), Error> {
         let now = Timestamp::now();
-        self.caller = match &self.cookie {
-            Some(cookie) => app.access.caller_with(cookie, now).await?,
-            None => app.access.still(Arc::clone(&self.caller), now).await?,
+        self.caller = match &self.proof {
+            Proof::Cookie(_) => self.proof.caller(app, now).await?,
+            Proof::Token(_) => app.access.still(Arc::clone(&self.caller), now).await?,
         };
         self.caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))
     }
@@ -179,19 +207,12 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
             .cloned()
             .ok_or_else(|| Error::Internal("a request without context".into()))?;
         let now = Timestamp::now();
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let cookie = match authorization {
-            Some(_) => None,
-            None => Browser::of(&parts.headers, &context).console,
-        };
-        let caller = match &cookie {
-            // A cookie comes along whoever made the call: only pages of ours may.
-            Some(cookie) => {
-                check_call(&parts.method, &parts.headers, &context)?;
-                app.access.caller_with(cookie, now).await?
-            }
-            None => app.access.caller(authorization, now).await?,
-        };
+        let proof = Proof::of(parts);
+        // A cookie comes along whoever made the call: only pages of ours may.
+        if let Proof::Cookie(_) = &proof {
+            check_call(&parts.method, &parts.headers, &context)?;
+        }
+        let caller = proof.caller(app, now).await?;
         let _ = context.caller.set(caller.limit_key());
         caller.require(N::ANY_OF).map_err(|e| Error::Forbidden(e.to_string()))?;
         if let Some(verdict) = app.limiter.admit(&caller.limit_key(), N::FAMILY, now).await? {
@@ -206,6 +227,6 @@ impl<N: Needs> FromRequestParts<Arc<App>> for Allowed<N> {
                 ));
             }
         }
-        Ok(Allowed { caller, cookie, needs: PhantomData })
+        Ok(Allowed { caller, proof, needs: PhantomData })
     }
 }

@@ -18,13 +18,10 @@ use jumpbag_wire::time::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::Instant;
 
-use super::browser::Browser;
-use super::edge::Context;
+use super::allowed::Proof;
 use super::patience::HangUp;
 use crate::app::App;
-use crate::auth::caller::Caller;
 use crate::auth::permission::Permission;
-use crate::auth::secret::Hidden;
 use crate::error::Error;
 use crate::news::{Known, ended};
 
@@ -68,36 +65,11 @@ pub enum Told {
 /// Who listens, and how: taken from the request.
 pub struct Listener {
     hang_up: HangUp,
+    /// The same that let them in, for as long as they listen.
     proof: Proof,
     version: Version,
     /// What the client says that it has seen, and where it says so.
     pub seen: Option<(String, String)>,
-}
-
-/// What says who listens, for as long as they do: the same that let them in.
-enum Proof {
-    Authorization(String),
-    /// The console's cookie.
-    Cookie(Hidden),
-}
-
-impl Proof {
-    fn of(parts: &Parts) -> Proof {
-        let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let context = parts.extensions.get::<Arc<Context>>();
-        let cookie = || Browser::of(&parts.headers, context?).console;
-        match authorization.map_or_else(cookie, |_| None) {
-            Some(cookie) => Proof::Cookie(cookie),
-            None => Proof::Authorization(authorization.unwrap_or_default().to_owned()),
-        }
-    }
-
-    async fn caller(&self, app: &App, now: Timestamp) -> Result<Arc<Caller>, Error> {
-        match self {
-            Proof::Authorization(authorization) => app.access.caller(Some(authorization), now).await,
-            Proof::Cookie(cookie) => app.access.caller_with(cookie, now).await,
-        }
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Listener {
