@@ -216,7 +216,7 @@ async fn a_provider_that_is_down_is_said_to_be_and_the_page_still_shows() {
     let back = async || (browser.clone().get("/signin/contoso").await.answer.status == 303).then_some(());
     eventually("people are sent out again", back).await;
     assert_eq!(house.sign_in(&mut browser).await.sent_to(), "/audit");
-    for nobody in ["/signin/other", "/signin/Contoso", "/signin/contoso%20"] {
+    for nobody in ["/signin/other", "/signin/contoso2", "/signin/contoso%20"] {
         assert_eq!(browser.get(nobody).await.answer.status, 404, "{nobody}");
     }
 }
