@@ -8,14 +8,12 @@ import { ask, field } from '../parts/dialog.js';
 import { every } from '../parts/live.js';
 import { output } from '../parts/output.js';
 import { said, toast, wrong } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 import { STATUS } from './actions.js';
 
 const FINAL = ['Succeeded', 'Failed', 'TimeOut', 'Cancelled'];
 
-export class ActionView extends HTMLElement {
-  subject = '';
-  /** @type {(permission: string) => boolean} */ may = () => false;
-  leaving = new AbortController();
+export class ActionView extends View {
   /** The card of each command; what is in it changes, and it stays where it is. @type {Map<number, Card>} */ cards = new Map();
   /** What was drawn last. */ drawn = '';
   // What is in these changes; they stay, and so does whoever stands on one.
@@ -29,10 +27,6 @@ export class ActionView extends HTMLElement {
     fill(this, h('div', { class: 'page' }, this.top, this.list));
     await this.load();
     every(2000, this.leaving.signal, () => this.load());
-  }
-
-  disconnectedCallback() {
-    this.leaving.abort();
   }
 
   /** Whether something may still happen: a machine ends what it runs a moment after the action is over. */

@@ -7,16 +7,14 @@ import { time } from '../format.js';
 import { go } from '../main.js';
 import { every } from '../parts/live.js';
 import { Table } from '../parts/table.js';
-import { wrong } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 
 export const STATUS = { Pending: '', InProgress: 'warn', Succeeded: 'good', Failed: 'bad', TimeOut: 'bad', Cancelled: '' };
 
 /** What an action does, in few words. @param {any} action */
 export const words = (action) => action.commands.map((/** @type {any} */ { command }) => command.params.find((/** @type {any} */ { key }) => key !== 'Args' && key !== 'ArgsList')?.value).join(', ');
 
-export class ActionsView extends HTMLElement {
-  leaving = new AbortController();
-
+export class ActionsView extends View {
   async connectedCallback() {
     /** @type {import('../parts/table.js').Column<any>[]} */
     const columns = [
@@ -34,10 +32,6 @@ export class ActionsView extends HTMLElement {
     every(5000, this.leaving.signal, () => this.load());
   }
 
-  disconnectedCallback() {
-    this.leaving.abort();
-  }
-
   async load() {
     try {
       const { value } = await get('/api/machineactions?$top=1000', { signal: this.leaving.signal });
@@ -45,7 +39,7 @@ export class ActionsView extends HTMLElement {
       if (!this.table?.element.isConnected) fill(this.place, h('div', { class: 'card' }, this.table?.element));
       this.table?.show(value);
     } catch (error) {
-      if (!this.leaving.signal.aborted) fill(this.place, wrong(error));
+      this.tell(this.place, error);
     }
   }
 }

@@ -9,6 +9,7 @@ import { command } from '../parts/command.js';
 import { ask, dialog, field, holds } from '../parts/dialog.js';
 import { plain } from '../parts/table.js';
 import { copy, toast, wrong } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 
 /** What may be granted, in words, and what else lets do the same. @type {[string, string, string[]][]} */
 const PERMISSIONS = [
@@ -26,10 +27,7 @@ const PERMISSIONS = [
 /** How long the secrets that are there stay good. */
 const KEEP = [['24', 'a day'], ['1', 'an hour'], ['168', 'a week'], ['720', '30 days'], ['', 'as long as now'], ['0', 'not at all: they end at once']];
 
-export class AppsView extends HTMLElement {
-  /** @type {(permission: string) => boolean} */ may = () => false;
-  leaving = new AbortController();
-
+export class AppsView extends View {
   async connectedCallback() {
     this.count = h('p', { class: 'small faint', role: 'status' });
     this.place = h('div');
@@ -39,17 +37,13 @@ export class AppsView extends HTMLElement {
     await this.load();
   }
 
-  disconnectedCallback() {
-    this.leaving.abort();
-  }
-
   async load() {
     try {
       const apps = await all('/api/applications', { signal: this.leaving.signal });
       fill(this.count, counted(apps.length, 'app'));
       fill(this.place, h('div', { class: 'card' }, apps.length === 0 ? empty() : this.table(apps)));
     } catch (error) {
-      if (!this.leaving.signal.aborted) fill(this.place, wrong(error));
+      this.tell(this.place, error);
     }
   }
 

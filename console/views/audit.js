@@ -8,11 +8,11 @@ import { dialog, field } from '../parts/dialog.js';
 import { Table } from '../parts/table.js';
 import { said, wrong } from '../parts/toast.js';
 import { Fault, Verifier, kept, opened, publicKey, unable, verify } from '../parts/verify.js';
+import { View } from '../parts/view.js';
 
 const MOST = 1000;
 
-export class AuditView extends HTMLElement {
-  leaving = new AbortController();
+export class AuditView extends View {
   /** The newest first. @type {any[]} */ entries = [];
 
   async connectedCallback() {
@@ -39,12 +39,8 @@ export class AuditView extends HTMLElement {
       fill(this.place, h('div', { class: 'card' }, h('div', { class: 'tools' }, h('div', { class: 'search' }, icon('search'), this.filter)), this.table.element));
       this.draw();
     } catch (error) {
-      if (!this.leaving.signal.aborted) fill(this.place, wrong(error));
+      this.tell(this.place, error);
     }
-  }
-
-  disconnectedCallback() {
-    this.leaving.abort();
   }
 
   draw() {

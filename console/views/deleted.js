@@ -9,18 +9,12 @@ import { ask, field } from '../parts/dialog.js';
 import { held, holdDialog } from '../parts/hold.js';
 import { follow } from '../parts/live.js';
 import { plain } from '../parts/table.js';
-import { toast, wrong } from '../parts/toast.js';
+import { toast } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 
-export class DeletedView extends HTMLElement {
-  /** @type {(permission: string) => boolean} */ may = () => false;
-  leaving = new AbortController();
-
+export class DeletedView extends View {
   async connectedCallback() {
     await follow(this.leaving.signal, () => this.load());
-  }
-
-  disconnectedCallback() {
-    this.leaving.abort();
   }
 
   async load() {
@@ -29,7 +23,7 @@ export class DeletedView extends HTMLElement {
       const [files, usage] = await Promise.all([all('/api/deletedlibraryfiles', { signal }), get('/api/library/usage', { signal })]);
       fill(this, h('div', { class: 'page' }, h('h1', {}, 'Deleted files'), this.usage(usage), this.table(files)));
     } catch (error) {
-      if (!this.leaving.signal.aborted) fill(this, wrong(error));
+      this.tell(this, error);
     }
   }
 

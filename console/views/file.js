@@ -12,6 +12,7 @@ import { held, holdDialog } from '../parts/hold.js';
 import { follow } from '../parts/live.js';
 import { plain } from '../parts/table.js';
 import { said, toast, wrong } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 import { STATUS } from './actions.js';
 
 /** Larger texts are downloaded and not shown. */
@@ -22,19 +23,12 @@ const RAN = 20;
 /** @type {[string, string][]} */
 const TABS = [['text', 'Text'], ['history', 'History'], ['differences', 'Differences'], ['runs', 'Where it ran']];
 
-export class FileView extends HTMLElement {
-  subject = '';
-  /** @type {(permission: string) => boolean} */ may = () => false;
+export class FileView extends View {
   /** What is open is part of the address. */
   tab = TABS.find(([name]) => location.hash === `#${name}`)?.[0] ?? 'text';
-  leaving = new AbortController();
 
   async connectedCallback() {
     await follow(this.leaving.signal, () => this.load());
-  }
-
-  disconnectedCallback() {
-    this.leaving.abort();
   }
 
   async load() {

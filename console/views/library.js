@@ -9,6 +9,7 @@ import { openUpload } from '../parts/drop.js';
 import { follow } from '../parts/live.js';
 import { Table } from '../parts/table.js';
 import { toast, wrong } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 
 const HIDDEN = 'jumpbag-columns';
 const PLATFORMS = { windows: 'Windows', linux: 'Linux', macos: 'macOS' };
@@ -32,11 +33,9 @@ const columns = () => [
   { name: 'createdBy', title: 'First uploaded by', key: (file) => file.createdBy, cell: (file) => file.createdBy },
 ];
 
-export class LibraryView extends HTMLElement {
-  /** @type {(permission: string) => boolean} */ may = () => false;
+export class LibraryView extends View {
   /** @type {File[]} */ files = [];
   /** @type {Set<string> | null} what the server's search found */ found = null;
-  leaving = new AbortController();
 
   async connectedCallback() {
     const hidden = new Set(JSON.parse(localStorage.getItem(HIDDEN) ?? '["category","kind","createdBy","version"]'));
@@ -58,10 +57,6 @@ export class LibraryView extends HTMLElement {
     const { signal } = this.leaving;
     document.addEventListener('keydown', (event) => this.key(event), { signal });
     await follow(signal, () => this.load());
-  }
-
-  disconnectedCallback() {
-    this.leaving.abort();
   }
 
   async load() {

@@ -9,7 +9,8 @@ import { command } from '../parts/command.js';
 import { ask, field } from '../parts/dialog.js';
 import { every } from '../parts/live.js';
 import { Table } from '../parts/table.js';
-import { toast, wrong } from '../parts/toast.js';
+import { toast } from '../parts/toast.js';
+import { View } from '../parts/view.js';
 
 /** How long after its last word a machine is taken to be there: a connected one is noted every five minutes. */
 const ALIVE = 6 * 60_000;
@@ -17,10 +18,8 @@ const ALIVE = 6 * 60_000;
 const SOON = 5000;
 const SELDOM = 6;
 
-export class MachinesView extends HTMLElement {
-  /** @type {(permission: string) => boolean} */ may = () => false;
+export class MachinesView extends View {
   /** @type {any[]} */ machines = [];
-  leaving = new AbortController();
   none = h('div', { class: 'card empty' }, h('h2', {}, 'No machine has enrolled yet'),
     h('p', {}, 'On the server, this prints a line to paste on the machine, as root:'), command(`jumpbag-server enroll create --url ${location.origin}`, 'Copy: the command for the server'),
     h('p', {}, 'Then, on the machine, start the agent, now and always (', h('code', {}, 'jumpbag-agent run'), ' starts it in the foreground):'), command('jumpbag-agent service install', 'Copy: the command for the machine'),
@@ -52,15 +51,11 @@ export class MachinesView extends HTMLElement {
     });
   }
 
-  disconnectedCallback() {
-    this.leaving.abort();
-  }
-
   async load() {
     try {
       this.machines = await all('/api/machines', { signal: this.leaving.signal });
     } catch (error) {
-      if (!this.leaving.signal.aborted) fill(this.place, wrong(error));
+      this.tell(this.place, error);
       return;
     }
     if (this.machines.length === 0) {
