@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 
-use crate::sign_in::{PASSWORD, add_user};
+use crate::sign_in::{PASSWORD, add_user, at_the_console};
 use crate::support::browser::{Browser, Shown};
 use crate::support::process::Process;
 use crate::support::server::{Jumpbag, Options};
@@ -218,24 +218,15 @@ async fn heavy_every_view_in_both_themes_and_at_three_widths() {
 pub async fn someone(bag: &Jumpbag) -> Browser {
     let more: Vec<&str> = EVERYTHING.iter().flat_map(|permission| ["--permission", permission]).collect();
     add_user(bag, ALICE, &more).await;
-    signed_in(bag).await
-}
-
-async fn signed_in(bag: &Jumpbag) -> Browser {
-    let mut browser = Browser::new(bag.anonymous());
-    let page = browser.get("/signin?to=%2Faudit").await;
-    let shown = browser.submit("/signin", &page, &[("username", ALICE), ("password", PASSWORD)]).await;
-    assert_eq!(shown.sent_to(), "/audit");
-    browser
+    at_the_console(bag, ALICE).await
 }
 
 async fn called(browser: &Browser, bag: &Jumpbag, method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
-    let cookies: Vec<_> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let call = bag.anonymous().call(method.parse().expect("a method"), path).with(|request| {
-        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        request.header("cookie", cookies.join("; "))
-    });
-    call.await.status
+    let call = bag
+        .anonymous()
+        .call(method.parse().expect("a method"), path)
+        .with(|request| headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)));
+    browser.with_cookies(call).await.status
 }
 
 /// The cookie alone is no proof that one of our pages made the call.
@@ -243,7 +234,7 @@ async fn called(browser: &Browser, bag: &Jumpbag, method: &str, path: &str, head
 async fn calls_of_other_sites_do_nothing_whatever_cookies_come_along() {
     let bag = bag(Jumpbag::options()).await;
     bag.upload("a.ps1", "x").await.expect_status(200);
-    let browser = signed_in(&bag).await;
+    let browser = at_the_console(&bag, ALICE).await;
     let own = [("sec-fetch-site", "same-origin")];
     assert_eq!(called(&browser, &bag, "GET", "/api/libraryfiles", &own).await, 200);
     assert_eq!(called(&browser, &bag, "GET", "/session", &own).await, 200);
@@ -307,6 +298,10 @@ async fn the_consoles_cookie_goes_nowhere_else_and_a_sign_in_leads_nowhere_else(
     let page = browser.get("/signin?to=https%3A%2F%2Fevil.example%2F").await;
     let shown: Shown = browser.submit("/signin", &page, &[("username", ALICE), ("password", PASSWORD)]).await;
     assert_eq!(shown.sent_to(), "/");
+    let mut other = Browser::new(bag.anonymous());
+    let page = other.get("/signin?to=%2Faudit").await;
+    let here = other.submit("/signin", &page, &[("username", ALICE), ("password", PASSWORD)]).await;
+    assert_eq!(here.sent_to(), "/audit");
     let cookies: Vec<_> = shown
         .answer
         .headers

@@ -59,11 +59,7 @@ impl House {
     }
 
     async fn call(&self, browser: &Browser, path: &str) -> Answer {
-        let cookies: Vec<_> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let own = |request: reqwest::RequestBuilder| {
-            request.header("sec-fetch-site", "same-origin").header("cookie", cookies.join("; "))
-        };
-        self.bag.anonymous().get(path).with(own).await
+        browser.calls(self.bag.anonymous().get(path)).await
     }
 
     async fn assert_out(&self, browser: &Browser) {
@@ -108,11 +104,7 @@ async fn whoever_the_provider_knows_is_let_in_with_what_its_token_grants() {
 
     let page = browser.clone().get("/signin").await;
     assert_eq!(page.answer.status, 303);
-    let cookies = format!("{CONSOLE}={}", browser.cookies[CONSOLE]);
-    let own = |request: reqwest::RequestBuilder| {
-        request.header("sec-fetch-site", "same-origin").header("cookie", cookies.clone())
-    };
-    house.bag.anonymous().post("/signout").with(own).await.expect_status(303);
+    browser.calls(house.bag.anonymous().post("/signout")).await.expect_status(303);
     house.call(&browser, "/session").await.expect_status(401);
 
     let log = house.bag.caller(&["Audit.Read"]).await;
@@ -142,12 +134,10 @@ async fn what_is_uploaded_at_the_console_bears_the_name_that_the_provider_gives(
     let house = House::new().await;
     let mut browser = house.browser();
     house.sign_in(&mut browser).await;
-    let cookie = format!("{CONSOLE}={}", browser.cookies[CONSOLE]);
     let form = reqwest::multipart::Form::new()
         .part("file", reqwest::multipart::Part::bytes(b"x".as_slice()).file_name("a.ps1"));
-    let upload = house.bag.anonymous().post("/api/libraryfiles").with(|request| {
-        request.header("sec-fetch-site", "same-origin").header("cookie", cookie).multipart(form)
-    });
+    let upload = house.bag.anonymous().post("/api/libraryfiles").with(|request| request.multipart(form));
+    let upload = browser.calls(upload);
     assert_eq!(upload.await.expect_status(200).json()["createdBy"], "Alice Liddell");
 }
 

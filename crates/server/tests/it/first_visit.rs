@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::console::{begin_at, ends_well};
-use crate::sign_in::{PASSWORD, add_user, users};
+use crate::sign_in::{PASSWORD, add_user, at_the_console, users};
 use crate::support::browser::{Browser, Shown};
 use crate::support::server::Jumpbag;
 
@@ -36,12 +36,7 @@ async fn the_link_of_a_first_start_makes_a_user_who_is_in() {
     assert!(!sign_in.contains("name=\"password\""), "{sign_in}");
 
     assert_eq!(make(&mut browser, &link, "ada@contoso.example").await.sent_to(), "/");
-    let cookies: Vec<_> = browser.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let session = bag
-        .anonymous()
-        .get("/session")
-        .with(|request| request.header("sec-fetch-site", "same-origin").header("cookie", cookies.join("; ")));
-    let who = session.await.expect_status(200).json();
+    let who = browser.calls(bag.anonymous().get("/session")).await.expect_status(200).json();
     assert_eq!(who["name"], "ada@contoso.example");
     let permissions: Vec<_> =
         who["permissions"].as_array().expect("a list").iter().filter_map(|p| p.as_str()).collect();
@@ -49,11 +44,7 @@ async fn the_link_of_a_first_start_makes_a_user_who_is_in() {
         assert!(permissions.contains(&permission), "{permissions:?}");
     }
     // The password is the one that was typed.
-    let mut again = Browser::new(bag.anonymous());
-    let page = again.get("/signin").await;
-    let shown =
-        again.submit("/signin", &page, &[("username", "ada@contoso.example"), ("password", PASSWORD)]).await;
-    assert_eq!(shown.sent_to(), "/");
+    at_the_console(&bag, "ada@contoso.example").await;
 
     let log = bag.caller(&["Audit.Read"]).await.get("/api/audit?$filter=action eq 'user.add'").await;
     let entry = &log.expect_status(200).value()[0];

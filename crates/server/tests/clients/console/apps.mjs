@@ -12,7 +12,8 @@ async function shown() {
   await dialog().getByText('The secret is shown only now').waitFor();
   const app = { tenant: await fact('Tenant'), id: await fact('Client id'), secret: await fact('Client secret') };
   await dialog().getByRole('button', { name: 'Done' }).click();
-  await dialog().waitFor({ state: 'detached' });
+  // The element itself: one that is closed has no role any more, and goes a moment later.
+  await page.locator('dialog').waitFor({ state: 'detached' });
   assert.ok(!(await page.content()).includes(app.secret), 'the secret is gone from the page');
   return app;
 }

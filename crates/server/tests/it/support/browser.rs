@@ -75,7 +75,8 @@ impl Browser {
         Stream::of(response)
     }
 
-    fn with_cookies(&self, call: Call) -> Call {
+    /// A call that this browser's cookies come along with, whoever made it.
+    pub fn with_cookies(&self, call: Call) -> Call {
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         if cookies.is_empty() {
