@@ -18,7 +18,7 @@ use crate::catalog::audit::{self, Change};
 use crate::catalog::clients::{self, ClientRow, SecretRow};
 use crate::catalog::{Catalog, CatalogError, Tx};
 use crate::error::Error;
-use jumpbag_wire::hex::hex;
+use jumpbag_wire::hex::{bytes, hex};
 
 /// Secrets of one client that are good at a time.
 pub const MAX_SECRETS: usize = 16;
@@ -385,14 +385,7 @@ impl TryFrom<ClientRow> for Client {
     }
 }
 
-fn digest(hex: &str) -> Result<[u8; 32], CatalogError> {
-    let malformed = || CatalogError::Shape("a secret's digest is not 64 hexadecimal digits".into());
-    let mut bytes = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return Err(malformed());
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).map_err(|_| malformed())?;
-    }
-    Ok(bytes)
+fn digest(digits: &str) -> Result<[u8; 32], CatalogError> {
+    let bytes = bytes(digits).and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or_else(|| CatalogError::Shape("a secret's digest is not 64 hexadecimal digits".into()))
 }

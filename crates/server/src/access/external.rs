@@ -8,12 +8,13 @@ use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
 use super::Access;
-use super::sign_in::{IDLE, TOUCH, end_former, kept};
+use super::sign_in::{IDLE, Origin, TOUCH, end_former, kept, slowed};
 use crate::auth::caller::{Caller, Kind};
 use crate::auth::issuers::Issuer;
-use crate::auth::jwks::{KeySource, shortened};
+use crate::auth::jwks::KeySource;
 use crate::auth::permission::Permission;
 use crate::auth::provider::{Errand, PermissionsFrom, Provider, ProviderError, Tokens};
+use crate::auth::refusal::shown;
 use crate::auth::secret::{Hidden, new_secret};
 use crate::catalog::audit::{self, Actor, Change};
 use crate::catalog::external_sessions::{self, ExternalSessionRow};
@@ -31,16 +32,6 @@ pub struct Answer {
     pub issuer: Option<String>,
     /// Why it did not sign anybody in.
     pub error: Option<String>,
-}
-
-/// Where an answer came from.
-pub struct From {
-    pub address: IpAddr,
-    pub request_id: String,
-    /// Where the issuer was told to send the browser.
-    pub redirect_uri: String,
-    /// The sessions that the browser had, which end.
-    pub former: Vec<Hidden>,
 }
 
 /// An issuer that people can sign in with.
@@ -85,7 +76,8 @@ impl Access {
         Ok((address.map_err(|e| failed(provider, &e))?, errand.cookie()))
     }
 
-    /// Signs in whoever comes back to the address of the provider `id`: where to go on, as the browser says, the session, and its cookie.
+    /// Signs in whoever comes back to the address of the provider `id`, `redirect_uri`: where to go on, as the browser
+    /// says, the session, and its cookie.
     ///
     /// # Errors
     /// `Forbidden`, in words for who signs in.
@@ -94,7 +86,8 @@ impl Access {
         id: &str,
         errand: Option<&Hidden>,
         answer: Answer,
-        from: From,
+        redirect_uri: &str,
+        from: Origin,
         now: Timestamp,
     ) -> Result<(String, ExternalSessionRow, Hidden), Error> {
         let errand = errand.and_then(Errand::read).filter(|errand| {
@@ -108,12 +101,9 @@ impl Access {
         let elsewhere = self.elsewhere(id)?;
         // Strangers can make what looks like an errand, and have us ask the provider about codes that they made up.
         if let Some(wait) = self.count_address(from.address, now).await? {
-            return Err(Error::TooManyRequests(
-                format!("Too many failed sign-ins: wait {wait} seconds and try again."),
-                wait.unsigned_abs(),
-            ));
+            return Err(slowed(wait));
         }
-        let caller = self.identified(&elsewhere, &errand, answer, &from.redirect_uri, now).await?;
+        let caller = self.identified(&elsewhere, &errand, answer, redirect_uri, now).await?;
         self.forgive_address(from.address, now).await?;
         let permissions: Vec<String> =
             caller.granted.iter().filter(|name| Permission::parse(name).is_some()).cloned().collect();
@@ -162,7 +152,7 @@ impl Access {
             return Err(refused(&format!("The answer is not one of {name}. Begin again.")));
         }
         let code = answer.code.ok_or_else(|| {
-            let why = answer.error.as_deref().map_or_else(|| "it gives no reason".into(), shortened);
+            let why = answer.error.as_deref().map_or_else(|| "it gives no reason".into(), shown);
             refused(&format!("{name} did not sign you in: {why}."))
         })?;
         let tokens = provider.redeem(source, errand, code.reveal(), redirect_uri, now).await;
@@ -194,7 +184,12 @@ impl Access {
         Ok(caller)
     }
 
-    async fn enter_from(&self, session: ExternalSessionRow, from: From, now: Timestamp) -> Result<(), Error> {
+    async fn enter_from(
+        &self,
+        session: ExternalSessionRow,
+        from: Origin,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let actor = outside(&session, from.address, &from.request_id);
         self.catalog
             .write(move |tx| {
@@ -203,7 +198,7 @@ impl Access {
                     end_former(tx, &from.former).await?;
                     external_sessions::insert(tx, &session).await?;
                     let after = json!({
-                        "id": session.user, "app": "console", "issuer": session.issuer, "session": session.id,
+                        "id": session.user, "app": from.app, "issuer": session.issuer, "session": session.id,
                         "permissions": session.permissions,
                     });
                     let change = Change {

@@ -66,6 +66,12 @@ pub enum Outcome {
     Wait(i64),
 }
 
+/// What an attempt is told that has to wait.
+pub fn slowed(seconds: i64) -> Error {
+    let words = format!("Too many failed sign-ins: wait {seconds} seconds and try again.");
+    Error::TooManyRequests(words, seconds.unsigned_abs())
+}
+
 /// Somebody whose browser has signed in.
 #[derive(Clone)]
 pub struct SignedIn {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::{Host, Url};
 
+use super::refusal::shown;
 use super::secret::sha256;
 
 /// Keys older than this are fetched again, in seconds.
@@ -258,20 +259,15 @@ impl KeySource {
 
     async fn get(&self, url: &str) -> Result<Vec<u8>, FetchError> {
         let allowed = Url::parse(url).ok().filter(|url| may_fetch(url, self.allow_http_loopback));
-        let target = allowed.ok_or_else(|| FetchError::Address(shortened(url)))?;
-        let http = |source| FetchError::Http { url: shortened(url), source };
+        let target = allowed.ok_or_else(|| FetchError::Address(shown(url)))?;
+        let http = |source| FetchError::Http { url: shown(url), source };
         let answer = self.http.get(target).send().await.map_err(http)?;
         if answer.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Status { url: shortened(url), status: answer.status().as_u16() });
+            return Err(FetchError::Status { url: shown(url), status: answer.status().as_u16() });
         }
         let body = limited(answer, MAX_BODY).await.map_err(http)?;
-        body.ok_or_else(|| FetchError::TooLarge(shortened(url)))
+        body.ok_or_else(|| FetchError::TooLarge(shown(url)))
     }
-}
-
-/// Words of somebody else, for one line.
-pub fn shortened(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }
 
 /// The body of an answer; `None` when it is larger than `most`.

@@ -13,7 +13,8 @@ use tokio::sync::{Mutex, Semaphore};
 use url::Url;
 
 use super::authorize::with_query;
-use super::jwks::{Description, KeySource, limited, may_fetch, shortened};
+use super::jwks::{Description, KeySource, limited, may_fetch};
+use super::refusal::shown;
 use super::secret::{Hidden, hash_secret};
 
 /// How long what the provider says of itself is believed, in seconds.
@@ -363,7 +364,7 @@ fn reason(body: &[u8]) -> String {
     let Ok(Refusal { error, error_description }) = serde_json::from_slice(body) else {
         return "it gives no reason".to_owned();
     };
-    shortened(&format!("{error}: {error_description}"))
+    shown(&format!("{error}: {error_description}"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use axum::body::Body;
 use axum::response::{IntoResponse as _, Response};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use jumpbag_wire::odata::{self, Collection, Entity};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -33,6 +33,15 @@ pub fn entity<T: Serialize>(base: &str, set: &str, entity: T) -> Result<Response
     let entity = Entity { context: format!("{base}/api/$metadata#{set}/$entity"), entity };
     let json = serde_json::to_vec(&entity).map_err(|e| Error::Internal(e.to_string()))?;
     Ok(odata(Body::from(json)))
+}
+
+/// The answer to whoever made what it shows, which stands at `location` from now on.
+pub fn created(mut response: Response, location: &str) -> Response {
+    *response.status_mut() = StatusCode::CREATED;
+    if let Ok(location) = HeaderValue::from_str(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
 }
 
 /// A page of a set; `next` is where the next one begins.

@@ -137,12 +137,13 @@ pub async fn add(
     let body = json::object(&allowed.json(&app, request).await?, &KNOWN)?;
     let permissions = permissions(&body)?.filter(|some| !some.is_empty());
     let new = NewClient {
-        id: text(&body, "appId")?,
-        name: text(&body, "displayName")?.ok_or_else(|| json::incorrect("`displayName` must be a string"))?,
+        id: json::text(&body, "appId")?,
+        name: json::text(&body, "displayName")?
+            .ok_or_else(|| json::incorrect("`displayName` must be a string"))?,
         permissions: permissions
             .ok_or_else(|| json::incorrect("`permissions` must be a list of one permission or more"))?,
         secret: None,
-        certificate: text(&body, "certificate")?,
+        certificate: json::text(&body, "certificate")?,
         expires: expires(&body, now)?.flatten(),
         public: match body.get("isPublic") {
             None | Some(Value::Null) => false,
@@ -156,12 +157,7 @@ pub async fn add(
     let secret_text = made.secret.map(|secret| secret.reveal().to_owned());
     let application = shown(&made.tenant, made.client);
     let entity = ApplicationWithSecret { application, secret_text };
-    let mut response = unstored(answer::entity(&context.base, SET, entity)?);
-    *response.status_mut() = StatusCode::CREATED;
-    if let Ok(location) = HeaderValue::from_str(&location) {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
+    Ok(answer::created(unstored(answer::entity(&context.base, SET, entity)?), &location))
 }
 
 /// One app.
@@ -207,7 +203,7 @@ pub async fn change(
     let now = Timestamp::now();
     let body = json::object(&allowed.json(&app, request).await?, &KNOWN)?;
     let patch = Patch {
-        name: text(&body, "displayName")?,
+        name: json::text(&body, "displayName")?,
         permissions: permissions(&body)?,
         redirects: texts(&body, "redirectUris")?,
         expires: expires(&body, now)?,
@@ -293,7 +289,7 @@ pub async fn remove_password(
     request: Request,
 ) -> Result<StatusCode, Error> {
     let body = json::object(&allowed.json(&app, request).await?, &["keyId"])?;
-    let key = text(&body, "keyId")?.ok_or_else(|| json::incorrect("`keyId` must be a string"))?;
+    let key = json::text(&body, "keyId")?.ok_or_else(|| json::incorrect("`keyId` must be a string"))?;
     clients::remove_secret(&app.catalog, &id, &key, allowed.actor(&context), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -339,14 +335,6 @@ fn unstored(mut response: Response) -> Response {
     response
 }
 
-fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(json::incorrect(&format!("`{name}` must be a string"))),
-    }
-}
-
 fn texts(body: &Map<String, Value>, name: &str) -> Result<Option<Vec<String>>, Error> {
     let wrong = || json::incorrect(&format!("`{name}` must be a list of strings"));
     match body.get(name) {
@@ -366,7 +354,7 @@ fn permissions(body: &Map<String, Value>) -> Result<Option<Vec<Permission>>, Err
 
 /// `Some(None)`: null was said.
 fn expires(body: &Map<String, Value>, now: Timestamp) -> Result<Option<Option<Timestamp>>, Error> {
-    match (body.get("expirationDateTime"), text(body, "expirationDateTime")?) {
+    match (body.get("expirationDateTime"), json::text(body, "expirationDateTime")?) {
         (None, _) => Ok(None),
         (Some(_), None) => Ok(Some(None)),
         (Some(_), Some(text)) => time_to_come("expirationDateTime", &text, now).map(|at| Some(Some(at))),

@@ -123,8 +123,7 @@ impl Browser {
 }
 
 /// What a page was asked for with.
-pub fn parameter(query: Option<String>, name: &str) -> Option<String> {
-    let query = query.unwrap_or_default();
+pub fn parameter(query: &str, name: &str) -> Option<String> {
     let found = form_urlencoded::parse(query.as_bytes()).find(|(given, _)| given == name);
     found.map(|(_, value)| value.into_owned())
 }

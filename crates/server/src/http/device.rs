@@ -38,7 +38,7 @@ pub async fn device(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let browser = Browser::of(&headers, &context);
-    let code = parameter(query, "user_code").unwrap_or_default();
+    let code = parameter(&query.unwrap_or_default(), "user_code").unwrap_or_default();
     let code: String = code.chars().take(LONGEST).collect();
     match sign_in::signed_in(&app, &browser, Timestamp::now()).await? {
         Some(signed) => Ok(code_page(&browser, &signed, &code, None)),

@@ -39,6 +39,18 @@ pub fn incorrect(why: &str) -> Error {
     Error::InvalidRequestBody(format!("Request body is incorrect: {why}"))
 }
 
+/// A member that may be left out; null is the same.
+///
+/// # Errors
+/// `InvalidRequestBody` when it is no string.
+pub fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(incorrect(&format!("`{name}` must be a string"))),
+    }
+}
+
 /// An object whose keys are among `known`, by their names there.
 ///
 /// # Errors

@@ -8,9 +8,8 @@ use axum::extract::{RawQuery, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::HeaderMap;
 use jumpbag_wire::time::Timestamp;
-use url::form_urlencoded;
 
-use super::browser::{Browser, Form, with_cookies};
+use super::browser::{Browser, Form, parameter, with_cookies};
 use super::edge::Context;
 use super::name::TenantName;
 use super::page::{Fields, Page};
@@ -86,10 +85,7 @@ async fn leave(
         let failure = Error::InvalidInput("There is no such tenant here, or the address is too long.".into());
         return Ok(Page::refusal(TITLE, &failure));
     }
-    let get = |name: &str| {
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(given, _)| given == name).map(|(_, value)| value.into_owned())
-    };
+    let get = |name: &str| parameter(query, name);
     let (hint, client) = (get("id_token_hint"), get("client_id"));
     let leaving = app.access.leaving(hint.as_deref(), client.as_deref(), now).await?;
     let signed = signed_in(app, browser, now).await?;

@@ -6,7 +6,7 @@ use jumpbag_wire::time::Timestamp;
 use super::browser::{Browser, Form, with_cookies};
 use super::edge::Context;
 use super::page::{Field, Fields, Page};
-use crate::access::sign_in::{Attempt, Origin, Outcome, SignedIn};
+use crate::access::sign_in::{Attempt, Origin, Outcome, SignedIn, slowed};
 use crate::app::App;
 use crate::auth::secret::Hidden;
 use crate::error::Error;
@@ -103,9 +103,6 @@ pub async fn attempt(
             Ok((*signed, cookie))
         }
         Outcome::Wrong => Err(Error::Forbidden("Name, password or one-time code is wrong.".into())),
-        Outcome::Wait(seconds) => Err(Error::TooManyRequests(
-            format!("Too many failed sign-ins: wait {seconds} seconds and try again."),
-            seconds.unsigned_abs(),
-        )),
+        Outcome::Wait(seconds) => Err(slowed(seconds)),
     }
 }

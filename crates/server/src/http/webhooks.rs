@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use jumpbag_wire::error::ErrorEnvelope;
 use jumpbag_wire::event::EventType;
 use jumpbag_wire::odata::Collection;
 use jumpbag_wire::time::Timestamp;
 use jumpbag_wire::webhook::{Webhook, WebhookTest, WebhookWithSecret};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::allowed::{Allowed, LibraryManage};
 use super::edge::Context;
@@ -70,30 +70,17 @@ pub async fn add(
 ) -> Result<Response, Error> {
     let body =
         json::object(&allowed.json(&app, request).await?, &["url", "events", "description", "secret"])?;
-    let url = text(&body, "url")?.ok_or_else(|| json::incorrect("`url` must be a string"))?;
+    let url = json::text(&body, "url")?.ok_or_else(|| json::incorrect("`url` must be a string"))?;
     let new = crate::webhooks::NewWebhook {
         url,
         events: events(body.get("events"))?,
-        description: text(&body, "description")?,
-        secret: text(&body, "secret")?.map(Hidden::new),
+        description: json::text(&body, "description")?,
+        secret: json::text(&body, "secret")?.map(Hidden::new),
     };
     let (webhook, secret) = app.webhooks.add(new, allowed.actor(&context), Timestamp::now()).await?;
-    let location = HeaderValue::from_str(&format!("{}{PATH}/{}", context.base, webhook.id));
+    let location = format!("{}{PATH}/{}", context.base, webhook.id);
     let made = WebhookWithSecret { webhook, secret: secret.reveal().to_owned() };
-    let mut response = answer::entity(&context.base, SET, made)?;
-    *response.status_mut() = StatusCode::CREATED;
-    if let Ok(location) = location {
-        response.headers_mut().insert(header::LOCATION, location);
-    }
-    Ok(response)
-}
-
-fn text(body: &Map<String, Value>, name: &str) -> Result<Option<String>, Error> {
-    match body.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(json::incorrect(&format!("`{name}` must be a string"))),
-    }
+    Ok(answer::created(answer::entity(&context.base, SET, made)?, &location))
 }
 
 fn events(value: Option<&Value>) -> Result<Option<Vec<EventType>>, Error> {

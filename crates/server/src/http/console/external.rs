@@ -12,8 +12,9 @@ use url::form_urlencoded;
 use super::super::browser::{Browser, parameter, with_cookies};
 use super::super::edge::Context;
 use super::super::page::Page;
-use super::session::{onward, within};
-use crate::access::external::{Answer, From};
+use super::session::{APP, onward, within};
+use crate::access::external::Answer;
+use crate::access::sign_in::Origin;
 use crate::app::App;
 use crate::auth::secret::Hidden;
 use crate::error::Error;
@@ -38,7 +39,7 @@ pub async fn go_out(
         let why = "Another site sent you here. Begin at the sign-in.";
         return Ok(refusal(&Error::Forbidden(why.into())));
     }
-    let to = within(&parameter(query, "to").unwrap_or_default());
+    let to = within(&parameter(&query.unwrap_or_default(), "to").unwrap_or_default());
     match app.access.go_out(&provider, to, &callback(&context, &provider), Timestamp::now()).await {
         Ok((address, errand)) => {
             let browser = Browser::of(&headers, &context);
@@ -75,13 +76,14 @@ pub async fn come_back(
     {
         *error = format!("{error}: {why}");
     }
-    let from = From {
+    let from = Origin {
         address: context.address,
         request_id: context.id.clone(),
-        redirect_uri: callback(&context, &provider),
         former: browser.former(),
+        app: APP.to_owned(),
     };
-    match app.access.come_back(&provider, browser.errand.as_ref(), answer, from, Timestamp::now()).await {
+    let (errand, here) = (browser.errand.as_ref(), callback(&context, &provider));
+    match app.access.come_back(&provider, errand, answer, &here, from, Timestamp::now()).await {
         Ok((to, session, cookie)) => {
             let _ = context.caller.set(format!("user {} {}", session.issuer, session.user));
             Ok(with_cookies(onward(&within(&to)), browser.begin_external(&cookie)))

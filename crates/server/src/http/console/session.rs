@@ -30,7 +30,7 @@ pub async fn ask(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let browser = Browser::of(&headers, &context);
-    let to = within(&parameter(query, "to").unwrap_or_default());
+    let to = within(&parameter(&query.unwrap_or_default(), "to").unwrap_or_default());
     if let Some(cookie) = &browser.console
         && app.access.caller_with(cookie, Timestamp::now()).await.is_ok()
     {

@@ -30,7 +30,7 @@ pub async fn ask(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let browser = Browser::of(&headers, &context);
-    let code = Hidden::new(parameter(query, "code").unwrap_or_default());
+    let code = Hidden::new(parameter(&query.unwrap_or_default(), "code").unwrap_or_default());
     if !setup::is_good(&app.catalog, &code, Timestamp::now()).await? {
         return Ok(Page::refusal(TITLE, &setup::spent()));
     }
